@@ -1,0 +1,10 @@
+"""Runs a service: settings, telemetry, database, bus, server, workers; one line when ready; a stop that loses nothing.
+
+A service's `main.py` is one `build` function that wires its parts and one call of `run_service`.
+"""
+
+from heliograph_kit.runtime.command import run_service
+from heliograph_kit.runtime.life import StartFailed, running
+from heliograph_kit.runtime.wiring import Build, Kind, Runtime
+
+__all__ = ["Build", "Kind", "Runtime", "StartFailed", "run_service", "running"]
