@@ -1,0 +1,1 @@
+"""The `heliograph` command: all of Heliograph on one machine, and a demonstration of it on real purchases."""

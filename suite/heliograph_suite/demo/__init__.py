@@ -1,0 +1,1 @@
+"""The main job of Heliograph on real purchases, from an import to a chart."""
