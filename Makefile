@@ -90,9 +90,9 @@ format: setup ## let ruff and buf write their format
 	$(BIN)/ruff format .
 	$(BIN)/buf format protos -w
 
-.PHONY: settings
-settings: setup ## write docs/settings.md from the settings classes
-	$(BIN)/python docs/settings.py
+.PHONY: reference
+reference: setup ## write docs/settings.md and docs/metrics.md from the code
+	$(BIN)/python docs/reference.py
 
 .PHONY: lock
 lock: $(BUILD_BIN)/.stamp ## compile requirements/*.in; pins stay where they can

@@ -7,10 +7,9 @@ import logging
 import random
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 import nats.errors
@@ -19,14 +18,17 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from heliograph_kit.bus import MESSAGE_ID, Bus
+from heliograph_kit.bus import Bus
 from heliograph_kit.deadletters import DeadLetters
+from heliograph_kit.deliveries import CannotEverWork, Delivery, Held, Retry, read
 from heliograph_kit.errors import Unavailable
 from heliograph_kit.outages import is_outage
 from heliograph_kit.pulling import PullSubscription, Silent
 from heliograph_kit.redelivery import OUTAGE, REDELIVERY
-from heliograph_kit.streams import STREAMS, overlap, project_of_subject, template_of
+from heliograph_kit.streams import STREAMS, overlap, template_of
 from heliograph_kit.telemetry import counter, extract, gauge, histogram, link_to, tracer
+
+__all__ = ["CONSUMER_SERVICE", "CannotEverWork", "Consumer", "Delivery", "Handler", "Retry"]
 
 _log = logging.getLogger(__name__)
 _tracer = tracer(__name__)
@@ -39,45 +41,7 @@ _REMEMBERED = 100_000
 _CRASHES_PER_ATTEMPT = 20
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """One message as a handler sees it.
-
-    `id` is the producer's id, the same however often and through whatever generation the message comes; `attempt`
-    counts from 1; `time` is when it happened by the producer's clock.
-    """
-
-    id: str
-    type: str
-    subject: str
-    project: str
-    payload: bytes
-    attempt: int
-    time: datetime
-    headers: Mapping[str, str]
-
-
-class CannotEverWork(Exception):
-    """Raised by a handler: this message is wrong and goes to the dead letters with the sentence given."""
-
-
-class Retry(Exception):
-    """Raised by a handler: not now. Comes back after `delay` (by policy when None) and does not count as a failure."""
-
-    def __init__(self, reason: str, delay: timedelta | None = None) -> None:
-        """Take why, for the log, and how long to wait."""
-        super().__init__(reason)
-        self.reason = reason
-        self.delay = delay
-
-
 Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
-
-
-@dataclass
-class _Held:
-    message: Msg
-    delivery: Delivery
 
 
 class Consumer:
@@ -254,7 +218,7 @@ class Consumer:
 
     async def _handle(self, messages: Sequence[Msg]) -> bool:
         """Work off one batch; return whether a dependency was away."""
-        held = [self._held(message) for message in messages]
+        held = [Held(message, read(message, self.stream, self._excused)) for message in messages]
         counter("messaging.client.consumed.messages").add(len(held), {"messaging.system": "nats", **self._labels})
         again = sum(1 for one in held if one.delivery.attempt > 1)
         if again:
@@ -275,7 +239,7 @@ class Consumer:
                 away |= await self._handle_alone(one)
         return away
 
-    async def _handle_alone(self, one: _Held) -> bool:
+    async def _handle_alone(self, one: Held) -> bool:
         if one.delivery.attempt > _CRASHES_PER_ATTEMPT * self._max_attempts:
             await self._give_up(one, "NO_OUTCOME", f"delivered {one.delivery.attempt} times without an outcome")
             return False
@@ -301,7 +265,7 @@ class Consumer:
                 await self._later(one, REDELIVERY.delay(failures, random.random()))  # noqa: S311
         return False
 
-    async def _try(self, held: Sequence[_Held]) -> Exception | None:
+    async def _try(self, held: Sequence[Held]) -> Exception | None:
         deliveries = [one.delivery for one in held]
         template = template_of(deliveries[0].subject)
         attributes: dict[str, str | int] = {
@@ -331,15 +295,15 @@ class Consumer:
         )
         return failure
 
-    async def _settle(self, held: Sequence[_Held]) -> None:
+    async def _settle(self, held: Sequence[Held]) -> None:
         for one in held:
             self._forget(one)
             await _answer(one.message.ack())
 
-    async def _later(self, one: _Held, delay: timedelta) -> None:
+    async def _later(self, one: Held, delay: timedelta) -> None:
         await _answer(one.message.nak(delay=max(delay.total_seconds(), 0.001)))
 
-    async def _give_up(self, one: _Held, reason: str, detail: str) -> None:
+    async def _give_up(self, one: Held, reason: str, detail: str) -> None:
         delivery = one.delivery
         _log.error("consumer %s gives up %s: %s: %s", self._name, delivery.id, reason, detail)
         try:
@@ -366,12 +330,12 @@ class Consumer:
         self._forget(one)
         await _answer(one.message.term())
 
-    def _forget(self, one: _Held) -> None:
+    def _forget(self, one: Held) -> None:
         self._failures.pop(one.delivery.id, None)
         self._excused.pop(one.delivery.id, None)
 
     @asynccontextmanager
-    async def _kept_alive(self, held: Sequence[_Held]) -> AsyncIterator[None]:
+    async def _kept_alive(self, held: Sequence[Held]) -> AsyncIterator[None]:
         async def renew() -> None:
             while True:
                 await asyncio.sleep(self._ack_wait.total_seconds() / 3)
@@ -386,26 +350,6 @@ class Consumer:
             heartbeat.cancel()
             await asyncio.gather(heartbeat, return_exceptions=True)
 
-    def _held(self, message: Msg) -> _Held:
-        headers = message.headers or {}
-        place = message.metadata
-        stored = place.timestamp.astimezone(UTC)
-        # A foreign publisher may leave our headers out: its place in the stream is as good a name.
-        name = headers.get("ce-id") or headers.get(MESSAGE_ID) or f"{self.stream}-{place.sequence.stream}"
-        return _Held(
-            message,
-            Delivery(
-                id=name,
-                type=headers.get("ce-type", ""),
-                subject=message.subject,
-                project=headers.get("ce-project") or project_of_subject(message.subject),
-                payload=message.data,
-                attempt=max(1, place.num_delivered - self._excused.get(name, 0)),
-                time=_instant(headers.get("ce-time", ""), stored),
-                headers=headers,
-            ),
-        )
-
 
 def _count(counts: OrderedDict[str, int], key: str) -> int:
     counts[key] = counts.get(key, 0) + 1
@@ -413,14 +357,6 @@ def _count(counts: OrderedDict[str, int], key: str) -> int:
     while len(counts) > _REMEMBERED:
         counts.popitem(last=False)
     return counts[key]
-
-
-def _instant(text: str, otherwise: datetime) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        return otherwise
-    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 async def _answer(answer: Awaitable[None]) -> None:

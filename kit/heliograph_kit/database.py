@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import text
@@ -63,6 +63,7 @@ class Database:
                 "connect_timeout": 10,
                 "options": f"{options} -c timezone=UTC -c jit=off",
                 "prepare_threshold": 5 if server_prepared else None,
+                "async_creator_fn": _connect,
             },
         )
         self._mail_listeners: list[Callable[[], None]] = []
@@ -112,12 +113,42 @@ class Database:
     async def close(self) -> None:
         """Close all connections; safe to repeat."""
         await self.engine.dispose()
+        here = asyncio.get_running_loop()
+        if ours := {task for task in _closing if task.get_loop() is here}:
+            await asyncio.wait(ours)
 
     def on_mail(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call the listener after each commit that added outbox rows; return what takes it off again."""
         self._mail_listeners.append(listener)
         return lambda: self._mail_listeners.remove(listener)
 
+
+async def _connect(**arguments: Any) -> psycopg.AsyncConnection[Any]:
+    """Connect; a caller that is cancelled meanwhile leaves no half-open connection behind.
+
+    Cut in the middle of the handshake, the driver's socket lives on until some garbage collection, and its server
+    process until authentication times out after a minute; DROP DATABASE waits for that.
+    """
+    connecting = asyncio.ensure_future(psycopg.AsyncConnection.connect(**arguments))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        closing = asyncio.ensure_future(_close_unused(connecting))
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
+        raise
+
+
+async def _close_unused(connecting: asyncio.Future[psycopg.AsyncConnection[Any]]) -> None:
+    try:
+        connection = await connecting
+    except psycopg.Error:
+        return
+    await connection.close()
+
+
+# The event loop itself keeps only weak references to tasks.
+_closing: set[asyncio.Future[None]] = set()
 
 MAIL_MARK = "heliograph_mail"
 """Key in a connection's `info` while its open transaction holds new outbox rows."""

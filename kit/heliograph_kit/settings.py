@@ -68,7 +68,10 @@ class ServiceSettings(BaseSettings):
         default=None, description="PostgreSQL, as postgresql+psycopg://user:password@host:port/database"
     )
     nats_url: str = Field(
-        default="nats://127.0.0.1:4222", min_length=1, description="NATS server, several separated by commas"
+        default="nats://127.0.0.1:4222",
+        min_length=1,
+        repr=False,
+        description="NATS server, several separated by commas",
     )
     nats_replicas: int = Field(
         default=1, ge=1, le=5, description="copies of each stream when it is created: 1 on a laptop, 3 in a cluster"

@@ -47,7 +47,8 @@ class Installation:
         """
         directory = directory.absolute()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (directory / "logs").mkdir(exist_ok=True)
+        for folder in ("logs", "imports", "analytics"):
+            (directory / folder).mkdir(exist_ok=True)
         ports = {name: free_port() for name in SERVICES} if free_ports else {name: PORTS[name] for name in SERVICES}
         if not free_ports:
             taken = {name: PortTaken(p, holder_of(p)) for name, p in ports.items() if not is_free(p)}
@@ -90,7 +91,7 @@ class Installation:
             "HELIOGRAPH_INTERNAL_SECRET": self.secrets["internal_secret"],
             "HELIOGRAPH_PROJECTS_BOOTSTRAP_KEY": self.secrets["bootstrap_key"],
             "HELIOGRAPH_MESSAGING_SECRET_KEY": self.secrets["messaging_secret_key"],
-            "HELIOGRAPH_ANALYTICS_DIRECTORY": str(self.directory / "analytics"),
+            "HELIOGRAPH_ANALYTICS_EVENT_STORE": str(self.directory / "analytics" / "events.duckdb"),
             "HELIOGRAPH_SEGMENTS_IMPORT_ROOT": str(self.directory / "imports"),
             "HELIOGRAPH_DRAIN_SECONDS": "0",
             "HELIOGRAPH_LOG_FORMAT": "json",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from heliograph_kit.embedded import EmbeddedNats, EmbeddedPostgres
 from heliograph_suite.installation import SERVICES, Installation
 
 _START_SECONDS = 60.0
@@ -158,11 +159,14 @@ class Supervisor:
                 await self._start_child(child)
 
     async def _watch_servers(self) -> None:
-        servers = {"postgres": self.installation.postgres, "nats": self.installation.nats}
+        servers: dict[str, EmbeddedPostgres | EmbeddedNats] = {
+            "postgres": self.installation.postgres,
+            "nats": self.installation.nats,
+        }
         while True:
             await asyncio.sleep(1.0)
             for name, server in servers.items():
-                if await asyncio.to_thread(lambda s=server: s.running):
+                if await asyncio.to_thread(_runs, server):
                     self._set_server(name, ChildState.READY)
                     continue
                 self._set_server(name, ChildState.CRASHED)
@@ -215,3 +219,7 @@ class Supervisor:
                 },
             }
         )
+
+
+def _runs(server: EmbeddedPostgres | EmbeddedNats) -> bool:
+    return server.running

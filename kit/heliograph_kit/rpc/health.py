@@ -24,7 +24,7 @@ class _Servicer(_async.HealthServicer):  # type: ignore[misc]  # the library's a
         super().__init__()
         self.ended = asyncio.Event()
 
-    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - gRPC's name
+    async def Watch(self, request: Any, context: Any) -> None:
         watch = asyncio.create_task(super().Watch(request, context))
         ended = asyncio.create_task(self.ended.wait())
         try:

@@ -70,7 +70,7 @@ async def _send_purchases(stage: Stage, purchases: Sequence[Purchase], before: i
     async def requests() -> AsyncIterator[ingestion_pb2.StreamEventsRequest]:
         for start in range(0, len(purchases), BATCH):
             events = map(_event, purchases[start : start + BATCH])
-            yield ingestion_pb2.StreamEventsRequest(project=PROJECT, events=events)
+            yield ingestion_pb2.StreamEventsRequest(parent=PROJECT, sequence=start, events=events)
 
     async for answer in stage.clients.events.StreamEvents(requests()):
         accepted += answer.accepted_count

@@ -70,7 +70,8 @@ async def serve(directory: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     port = server.sockets[0].getsockname()[1]
-    print(f"{_READY}127.0.0.1:{port}", flush=True)
+    sys.stdout.write(f"{_READY}127.0.0.1:{port}\n")
+    sys.stdout.flush()
     await stop.wait()
     server.close()
 

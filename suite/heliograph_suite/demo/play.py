@@ -58,8 +58,7 @@ async def play(directory: Path, json_path: Path, *, stay: bool, console: Console
             return 130
         figures = await performance
         figures["seconds"] = round(time.monotonic() - began, 1)
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps(figures, indent=2) + "\n")
+        _write(figures, json_path)
         report.show(figures, console, json_path)
         if stay:
             console.print(f"\nadmin key: {installation.admin_key}")
@@ -95,7 +94,7 @@ async def _perform(supervisor: Supervisor, console: Console) -> dict[str, Any]:
         port = await stack.enter_async_context(_mailbox(mailbox_directory))
         clients = Clients(installation, installation.admin_key)
         stack.push_async_callback(clients.close)
-        stage = Stage(installation, clients, port, mailbox_directory, progress=lambda done, total: None)
+        stage = Stage(installation, clients, port, mailbox_directory, progress=lambda *_: None)
         for title, chapter in CHAPTERS:
             bar = progress.add_task(title, total=None)
 
@@ -107,6 +106,11 @@ async def _perform(supervisor: Supervisor, console: Console) -> dict[str, Any]:
             total = progress.tasks[bar].total or 1
             progress.update(bar, completed=total, total=total)
         return stage.figures
+
+
+def _write(figures: dict[str, Any], json_path: Path) -> None:
+    json_path.parent.mkdir(parents=True, exist_ok=True)
+    json_path.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def _anew(directory: Path) -> Installation:
@@ -121,6 +125,8 @@ def _anew(directory: Path) -> Installation:
         directory,
         free_ports=True,
         extra={
+            # The purchases go back 18 months; by default events are kept for 90 days.
+            "HELIOGRAPH_ANALYTICS_RETENTION_DAYS": "800",
             "HELIOGRAPH_JOURNEYS_CLOCK_RATE": str(JOURNEY_CLOCK_RATE),
             "HELIOGRAPH_JOURNEYS_CLOCK_ORIGIN": origin,
             "HELIOGRAPH_JOURNEYS_PUBLISH_DELAY_SECONDS": "0",

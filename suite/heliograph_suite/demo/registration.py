@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import grpc
 
 from heliograph.campaigns.v1 import campaigns_pb2
 from heliograph.messaging.v1 import dispatch_pb2, messages_pb2, templates_pb2
@@ -12,6 +15,7 @@ from heliograph_suite.demo.stage import PROJECT, Stage, until
 
 NUMBER = "+15552000000"
 _STEPS = 6
+Registered: TypeAlias = registry_pb2.Brand | registry_pb2.UseCase | registry_pb2.PhoneNumber
 BRAND = {
     "companyInfo.companyName": "Record Shop Inc",
     "companyInfo.taxIdIssuingCountry": "US",
@@ -125,7 +129,12 @@ async def _send_one(stage: Stage, request_id: str) -> messages_pb2.Message:
     name = answer.messages[0].message
 
     async def settled() -> messages_pb2.Message | None:
-        message = await stage.clients.messages.GetMessage(messages_pb2.GetMessageRequest(name=name))
+        try:
+            message = await stage.clients.messages.GetMessage(messages_pb2.GetMessageRequest(name=name))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return None  # on the bus, no worker has it yet
+            raise
         open_ones = (messages_pb2.MESSAGE_STATUS_CLAIMED, messages_pb2.MESSAGE_STATUS_DISPATCHING)
         return None if message.status in open_ones else message
 
@@ -161,7 +170,7 @@ async def _campaign(stage: Stage) -> campaigns_pb2.Run:
     return await finished_run(stage, campaign.name, stage.figures["segments"]["sms"]["members"], within=60)
 
 
-async def _reaches(read: Callable[[], Awaitable[registry_pb2.Brand]], state: int) -> None:
+async def _reaches(read: Callable[[], Awaitable[Registered]], state: int) -> None:
     async def there() -> bool | None:
         return True if (await read()).state == state else None
 

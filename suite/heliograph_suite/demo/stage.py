@@ -54,7 +54,7 @@ class Clients:
 
     async def close(self) -> None:
         """Close the channels."""
-        await asyncio.gather(*(opened.close() for opened in self._channels.values()))
+        await asyncio.gather(*(opened.close(None) for opened in self._channels.values()))
 
 
 @dataclass

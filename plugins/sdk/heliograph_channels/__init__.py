@@ -1,0 +1,77 @@
+"""Heliograph's channel SDK: everything a plugin needs, and nothing that needs more than pluggy.
+
+A plugin implements the hook `heliograph_channels` (or `heliograph_registrars`) and registers its module under the entry
+point group of the same name with a dot. docs/plugin-guide.md goes from nothing to a tested package.
+"""
+
+from heliograph_channels.addresses import address_problem, email_problem, phone_problem
+from heliograph_channels.hooks import CHANNELS, REGISTRARS, hookimpl
+from heliograph_channels.loading import PluginError, load_channels, load_registrars
+from heliograph_channels.messages import (
+    Content,
+    CustomContent,
+    EmailContent,
+    Kind,
+    MessageClass,
+    OutgoingMessage,
+    PushContent,
+    SmsContent,
+    VoiceContent,
+)
+from heliograph_channels.providers import Capabilities, ChannelProvider, Health, ProviderContext, Report, Sender
+from heliograph_channels.registrars import Decision, DecisionState, Registrar, Submission, SubmissionKind
+from heliograph_channels.results import (
+    Accepted,
+    Receipt,
+    ReceiptKind,
+    Rejected,
+    RejectReason,
+    SendResult,
+    Unknown,
+    Unsupported,
+)
+from heliograph_channels.schema import Problem, problems_of, secret_fields, with_defaults
+
+__all__ = [
+    "CHANNELS",
+    "REGISTRARS",
+    "Accepted",
+    "Capabilities",
+    "ChannelProvider",
+    "Content",
+    "CustomContent",
+    "Decision",
+    "DecisionState",
+    "EmailContent",
+    "Health",
+    "Kind",
+    "MessageClass",
+    "OutgoingMessage",
+    "PluginError",
+    "Problem",
+    "ProviderContext",
+    "PushContent",
+    "Receipt",
+    "ReceiptKind",
+    "Registrar",
+    "RejectReason",
+    "Rejected",
+    "Report",
+    "SendResult",
+    "Sender",
+    "SmsContent",
+    "Submission",
+    "SubmissionKind",
+    "Unknown",
+    "Unsupported",
+    "VoiceContent",
+    "address_problem",
+    "email_problem",
+    "hookimpl",
+    "load_channels",
+    "load_registrars",
+    "phone_problem",
+    "problems_of",
+    "secret_fields",
+    "with_defaults",
+]

@@ -1,0 +1,15 @@
+"""Heliograph's e-mail channel over SMTP."""
+
+from collections.abc import Sequence
+
+from heliograph_channels import ChannelProvider, hookimpl
+
+from heliograph_channel_smtp.channel import SmtpChannel
+
+__all__ = ["SmtpChannel"]
+
+
+@hookimpl
+def heliograph_channels() -> Sequence[ChannelProvider]:
+    """Offer the smtp channel."""
+    return [SmtpChannel()]

@@ -1,0 +1,1 @@
+"""The analytics service: events in, key figures out."""

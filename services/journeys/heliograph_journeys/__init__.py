@@ -1,0 +1,1 @@
+"""The journeys service: journeys, their runs, and participants moved in sets."""

@@ -1,0 +1,101 @@
+"""Builds what the journeys service puts on the bus, and reads what comes from messaging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from heliograph.journeys.v1 import events_pb2
+from heliograph.messaging.v1 import dispatch_pb2
+from heliograph.messaging.v1 import events_pb2 as message_events_pb2
+from heliograph.segments.v1 import audience_pb2
+from heliograph_journeys.domain.journey import EVENT_BITS
+from heliograph_journeys.domain.moving import Moved
+from heliograph_journeys.domain.table import MessageStep, StepTable
+from heliograph_journeys.state import Journey, Run
+from heliograph_kit.ids import derived_id
+from heliograph_kit.outbox import Outgoing
+from heliograph_kit.streams import changes_subject, dispatch_subject
+
+_MOST_IDS = 2_000
+
+# What happened to a message, from the number on the bus to our bit.
+_BITS: dict[int, int] = {
+    number: EVENT_BITS[name.removeprefix("MESSAGE_EVENT_TYPE_")]
+    for name, number in message_events_pb2.MessageEventType.items()
+    if name.removeprefix("MESSAGE_EVENT_TYPE_") in EVENT_BITS
+}
+
+
+def journey_updated(journey: Journey, *, deleted: bool = False) -> Outgoing:
+    """Announce the state a journey is in now."""
+    state = "DELETED" if deleted else str(journey.state)
+    return Outgoing(
+        changes_subject("journeys", journey.project, "journey_updated"),
+        events_pb2.JourneyUpdated(journey=journey.name, state=state),
+        derived_id(journey.name, str(journey.revision), state),
+        journey.project,
+    )
+
+
+def steps_taken(run: Run, table: StepTable, moved: Moved, now: datetime, move_ids: Sequence[str]) -> list[Outgoing]:
+    """Announce the moves of one pass, each set in messages of at most 2,000 endpoints."""
+    time = Timestamp()
+    time.FromDatetime(now)
+    announced = []
+    for move_id, move in zip(move_ids, moved.moves, strict=True):
+        source = "" if move.from_step is None else table.steps[move.from_step].activity_id
+        target = "" if move.to_step is None else table.steps[move.to_step].activity_id
+        if move.from_step is None:
+            outcome = "ENTERED"
+        elif move.to_step is not None:
+            outcome = move.branch
+        else:
+            outcome = move.exit_reason or "COMPLETED"
+        for start in range(0, len(move.people), _MOST_IDS):
+            message = events_pb2.StepTaken(
+                journey=run.journey_name,
+                run_id=run.id,
+                from_activity=source,
+                to_activity=target,
+                outcome=outcome,
+                time=time,
+                endpoint_ids=[person.endpoint_id for person in move.people[start : start + _MOST_IDS]],
+                branch=move.branch,
+            )
+            subject = changes_subject("journeys", run.project, "step_taken")
+            announced.append(Outgoing(subject, message, f"{move_id}-{start}", run.project))
+    return announced
+
+
+def dispatch(
+    run: Run, step: MessageStep, chunk_id: str, template_version: int, recipients: audience_pb2.MemberPage
+) -> Outgoing:
+    """Hand the recipients of one chunk to messaging; the same chunk is always the same batch."""
+    message = step.message
+    batch_id = derived_id(run.id, step.activity_id, chunk_id)
+    batch = dispatch_pb2.DispatchBatch(
+        batch_id=batch_id,
+        project=f"projects/{run.project}",
+        message_class=dispatch_pb2.MESSAGE_CLASS_JOURNEY,
+        source=dispatch_pb2.MessageSource(name=run.journey_name, run_id=run.id, activity_id=step.activity_id),
+        channel=message.channel,
+        content=dispatch_pb2.MessageContent(
+            template=message.template,
+            template_version=template_version,
+            from_address=message.from_address,
+            origination_number=message.origination_number,
+        ),
+        recipients=recipients,
+    )
+    return Outgoing(dispatch_subject("journey", run.project), batch, batch_id, run.project)
+
+
+def happened_in(batch: message_events_pb2.MessageEventBatch) -> Iterator[tuple[str, int]]:
+    """Yield (endpoint id, bit) of everything in a batch that a split can ask about."""
+    for event in batch.events:
+        bit = _BITS.get(event.type)
+        if bit is not None and event.endpoint_id:
+            yield event.endpoint_id, bit

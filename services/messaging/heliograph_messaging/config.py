@@ -1,0 +1,81 @@
+"""Settings of the messaging service (HELIOGRAPH_MESSAGING_...)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+from pydantic import Field, SecretStr, model_validator
+
+from heliograph_kit.settings import ServiceSettings
+from heliograph_messaging.domain.outcomes import RetryPolicy
+
+_LEASE_MARGIN_SECONDS = 1.0
+
+
+class MessagingSettings(ServiceSettings):
+    """What operators can set; every figure has its unit in the name."""
+
+    service: ClassVar[str] = "messaging"
+
+    plugins: list[str] | None = Field(
+        default=None, description="channel plugins to load, by entry point name; unset loads all that are installed"
+    )
+    secret_key: SecretStr | None = Field(
+        default=None, description="key under which the channels' secrets are stored, at least 32 characters"
+    )
+    transactional_concurrency: int = Field(
+        default=4, ge=1, le=64, description="batches of direct sends worked on at once in one process"
+    )
+    campaign_concurrency: int = Field(
+        default=4, ge=1, le=64, description="campaign batches worked on at once in one process"
+    )
+    journey_concurrency: int = Field(
+        default=2, ge=1, le=64, description="journey batches worked on at once in one process"
+    )
+    lease_seconds: float = Field(
+        default=10, ge=3, le=300, description="how long a batch belongs to a worker that stopped renewing, seconds"
+    )
+    send_timeout_seconds: float = Field(
+        default=30, ge=0.1, le=600, description="how long a provider may take for one call, seconds"
+    )
+    open_timeout_seconds: float = Field(
+        default=10, ge=0.1, le=120, description="how long a plugin may take to open a channel, seconds"
+    )
+    send_attempts: int = Field(
+        default=5, ge=1, le=20, description="how often a message that may succeed later is handed to its provider"
+    )
+    retry_first_seconds: float = Field(
+        default=1, ge=0.01, le=600, description="pause before the second attempt, seconds"
+    )
+    retry_longest_seconds: float = Field(
+        default=60, ge=0.01, le=3600, description="longest pause between attempts, seconds"
+    )
+    give_up_minutes: float = Field(
+        default=60, ge=0.1, le=10_080, description="age at which a batch whose provider stays away fails, minutes"
+    )
+    breaker_threshold: int = Field(
+        default=5, ge=1, le=1000, description="failed calls in a row after which a provider is left alone"
+    )
+    breaker_pause_seconds: float = Field(
+        default=2, ge=0.05, le=600, description="first pause of a provider that is left alone, seconds"
+    )
+
+    @model_validator(mode="after")
+    def _long_key(self) -> MessagingSettings:
+        if self.secret_key is not None and len(self.secret_key.get_secret_value()) < 32:
+            raise ValueError("HELIOGRAPH_MESSAGING_SECRET_KEY must have at least 32 characters")
+        return self
+
+    def retry_policy(self) -> RetryPolicy:
+        """Return the policy for attempts that may succeed later."""
+        return RetryPolicy(
+            self.send_attempts,
+            timedelta(seconds=self.retry_first_seconds),
+            timedelta(seconds=self.retry_longest_seconds),
+        )
+
+    @property
+    def lease_margin_seconds(self) -> float:
+        """How long before its lease ends a call to a provider is cut off."""
+        return _LEASE_MARGIN_SECONDS

@@ -1,0 +1,116 @@
+"""What can go wrong, one class for each reason (heliograph.common.v1.ErrorReason 500 to 599)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from heliograph_kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Violation
+
+
+class TemplateNotFound(NotFound):
+    """No such template, or no such version."""
+
+    reason: ClassVar[str] = "TEMPLATE_NOT_FOUND"
+
+    def __init__(self, name: str, version: int = 0) -> None:
+        """Take the name asked for and the version (0: the active one)."""
+        told = f"there is no template {name}" + (f" with version {version}" if version else "")
+        super().__init__(told, resource_type="template", resource=name)
+
+
+class TemplateExists(AlreadyExists):
+    """A template of that id exists."""
+
+    reason: ClassVar[str] = "TEMPLATE_ALREADY_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        """Take the name that is taken."""
+        super().__init__(f"{name} exists; update it, or choose another id", resource_type="template", resource=name)
+
+
+class TemplateDoesNotCompile(InvalidArgument):
+    """Parts of the template have mistakes; one violation each, with line and column."""
+
+    reason: ClassVar[str] = "TEMPLATE_DOES_NOT_COMPILE"
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        """Take every violation of the template."""
+        super().__init__(violations, _first(violations, "the template does not compile"))
+
+
+class ChannelNotFound(NotFound):
+    """The channel was never set up."""
+
+    reason: ClassVar[str] = "CHANNEL_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        """Take the name asked for."""
+        super().__init__(f"{name} is not set up", resource_type="channel", resource=name)
+
+
+class ChannelNotUsable(FailedPrecondition):
+    """Nothing can be sent on the channel as it is."""
+
+    reason: ClassVar[str] = "CHANNEL_NOT_USABLE"
+
+    def __init__(self, name: str, why: str) -> None:
+        """Take the channel's name and what is wrong."""
+        super().__init__(f"{name} {why}", subject=name)
+
+
+class ProviderUnknown(InvalidArgument):
+    """No such plugin is installed, or it does not carry this kind."""
+
+    reason: ClassVar[str] = "PROVIDER_UNKNOWN"
+
+    def __init__(self, provider: str, why: str) -> None:
+        """Take the provider's name and what is wrong with it."""
+        super().__init__([Violation("channel.provider", why, self.reason)], f"provider {provider!r} {why}")
+
+
+class ChannelSettingsInvalid(InvalidArgument):
+    """The plugin refuses the settings; one violation for each problem."""
+
+    reason: ClassVar[str] = "CHANNEL_SETTINGS_INVALID"
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        """Take every problem the plugin found."""
+        super().__init__(violations, _first(violations, "the settings are not valid"))
+
+
+class SecretKeyMissing(FailedPrecondition):
+    """A secret was given and there is no key to store it under."""
+
+    reason: ClassVar[str] = "SECRET_KEY_MISSING"
+
+    def __init__(self) -> None:
+        """Say what the operator has to do."""
+        super().__init__("secrets cannot be stored: set HELIOGRAPH_MESSAGING_SECRET_KEY and restart messaging")
+
+
+class AddressInvalid(InvalidArgument):
+    """One or more recipients have addresses the channel can never send to."""
+
+    reason: ClassVar[str] = "ADDRESS_INVALID"
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        """Take a violation for each bad address."""
+        super().__init__(violations, _first(violations, "an address is not valid"))
+
+
+class MessageNotFound(NotFound):
+    """No such message in the ledger."""
+
+    reason: ClassVar[str] = "MESSAGE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        """Take the name asked for."""
+        super().__init__(f"the ledger has no {name}", resource_type="message", resource=name)
+
+
+def _first(violations: Sequence[Violation], otherwise: str) -> str:
+    if not violations:
+        return otherwise
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return f"{violations[0].field}: {violations[0].description}{more}"

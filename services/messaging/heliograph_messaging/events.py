@@ -1,0 +1,81 @@
+"""What messaging says on MESSAGES, and how the ledger's words are written in protos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from heliograph.messaging.v1 import dispatch_pb2, events_pb2
+from heliograph_kit.outbox import Outgoing
+from heliograph_kit.streams import messages_subject
+from heliograph_messaging.domain.outcomes import Outcome, Status
+from heliograph_messaging.store.ledger import Row
+
+_OF_STATUS = {
+    Status.ACCEPTED: events_pb2.MESSAGE_EVENT_TYPE_ACCEPTED,
+    Status.FAILED: events_pb2.MESSAGE_EVENT_TYPE_FAILED,
+    Status.SKIPPED: events_pb2.MESSAGE_EVENT_TYPE_SKIPPED,
+    Status.IN_DOUBT: events_pb2.MESSAGE_EVENT_TYPE_IN_DOUBT,
+    Status.DELIVERED: events_pb2.MESSAGE_EVENT_TYPE_DELIVERED,
+}
+CLASSES = {
+    dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL: "transactional",
+    dispatch_pb2.MESSAGE_CLASS_CAMPAIGN: "campaign",
+    dispatch_pb2.MESSAGE_CLASS_JOURNEY: "journey",
+}
+CLASS_OF_NAME = {name: number for number, name in CLASSES.items()}
+OF_RECEIPT = {
+    "DELIVERED": events_pb2.MESSAGE_EVENT_TYPE_DELIVERED,
+    "BOUNCED": events_pb2.MESSAGE_EVENT_TYPE_BOUNCED,
+    # Accepted first and given up by the provider later: it came back, as far as anybody who counts is concerned.
+    "FAILED": events_pb2.MESSAGE_EVENT_TYPE_BOUNCED,
+    "COMPLAINED": events_pb2.MESSAGE_EVENT_TYPE_COMPLAINED,
+    "OPENED": events_pb2.MESSAGE_EVENT_TYPE_OPENED,
+    "CLICKED": events_pb2.MESSAGE_EVENT_TYPE_CLICKED,
+    "OPTED_OUT": events_pb2.MESSAGE_EVENT_TYPE_OPTED_OUT,
+}
+
+
+def timestamp(instant: datetime) -> Timestamp:
+    """Return an aware instant as a proto."""
+    stamp = Timestamp()
+    stamp.FromDatetime(instant.astimezone(UTC).replace(tzinfo=None))
+    return stamp
+
+
+def outcome_batch(
+    batch: dispatch_pb2.DispatchBatch, template_version: int, outcomes: Iterable[tuple[Row, Outcome]], *, now: datetime
+) -> events_pb2.MessageEventBatch:
+    """Return the events about messages that have an outcome; those that are tried again have none."""
+    told = events_pb2.MessageEventBatch(
+        project=batch.project,
+        source=batch.source,
+        channel=batch.channel,
+        message_class=batch.message_class,
+        template=batch.content.template,
+        template_version=template_version,
+    )
+    time = timestamp(now)
+    for row, outcome in outcomes:
+        if outcome.status is Status.CLAIMED:
+            continue
+        told.events.add(
+            message_id=row.message_id,
+            type=_OF_STATUS[outcome.status],
+            endpoint_id=row.endpoint_id,
+            user_id=row.user_id,
+            reason=outcome.reason,
+            detail=outcome.detail,
+            time=time,
+            origination=row.origination,
+            part_count=row.part_count,
+            ten_dlc_registration_id=row.use_case,
+        )
+    return told
+
+
+def outgoing(told: events_pb2.MessageEventBatch, project: str, id: str) -> list[Outgoing]:
+    """Return what goes into the outbox: nothing when there is nothing to tell."""
+    return [Outgoing(messages_subject(project), told, id, project)] if told.events else []

@@ -1,0 +1,163 @@
+"""Wires the messaging service and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+from heliograph.messaging.v1 import channels_pb2_grpc, messages_pb2_grpc, templates_pb2_grpc
+from heliograph_channels import PluginError
+from heliograph_kit.consumer import Consumer
+from heliograph_kit.ids import new_id
+from heliograph_kit.inbox import Inbox
+from heliograph_kit.runtime import Runtime, StartFailed, run_service
+from heliograph_messaging.config import MessagingSettings
+from heliograph_messaging.content import ContentCache
+from heliograph_messaging.domain.breaker import Breaker
+from heliograph_messaging.pipeline.leases import Leases
+from heliograph_messaging.pipeline.receipts import Receipts
+from heliograph_messaging.pipeline.setup import BatchSetup
+from heliograph_messaging.pipeline.worker import Pipeline
+from heliograph_messaging.projections import (
+    NUMBERS_CONSUMER,
+    PROJECTS_CONSUMER,
+    NumberProjection,
+    ProjectProjection,
+    SegmentsAudience,
+)
+from heliograph_messaging.providers import Senders, load_catalogue
+from heliograph_messaging.secretbox import SecretBox
+from heliograph_messaging.service.channels import Channels
+from heliograph_messaging.service.messages import Messages
+from heliograph_messaging.service.templates import Templates
+from heliograph_messaging.servicers.channels import ChannelServicer
+from heliograph_messaging.servicers.messages import MessageServicer
+from heliograph_messaging.servicers.templates import TemplateServicer
+from heliograph_messaging.store.channels import ChannelStore, NumberStore, RequestStore
+from heliograph_messaging.store.ledger import Ledger
+from heliograph_messaging.store.messages import MessageStore
+from heliograph_messaging.store.receipts import ReceiptStore
+from heliograph_messaging.store.templates import TemplateStore
+from heliograph_messaging.tables import mail, metadata
+
+PACKAGE = "heliograph_messaging"
+
+
+async def build(runtime: Runtime[MessagingSettings]) -> None:
+    """Put the service together.
+
+    Raises:
+        StartFailed: a channel plugin cannot be used; the text names it.
+    """
+    settings, database, clock = runtime.settings, runtime.database, runtime.clock
+    try:
+        catalogue = load_catalogue(settings.plugins)
+    except PluginError as error:
+        raise StartFailed(str(error)) from error
+    runtime.use_mail(mail)
+    outbox, inbox = runtime.outbox, Inbox(mail)
+    channels, templates, numbers, requests = ChannelStore(), TemplateStore(), NumberStore(), RequestStore()
+    box, cache = SecretBox(settings.secret_key), ContentCache()
+
+    # -- calls
+    runtime.add_servicer(
+        templates_pb2_grpc.add_TemplateServiceServicer_to_server,
+        TemplateServicer(Templates(database, templates, requests, clock, new_id)),
+        "heliograph.messaging.v1.TemplateService",
+    )
+    runtime.add_servicer(
+        channels_pb2_grpc.add_ChannelServiceServicer_to_server,
+        ChannelServicer(Channels(database, channels, catalogue, box, clock)),
+        "heliograph.messaging.v1.ChannelService",
+    )
+    audience = SegmentsAudience(runtime.peer("segments"))
+    messages = Messages(
+        database, MessageStore(), channels, templates, requests, catalogue, cache, audience, outbox, clock, new_id
+    )
+    runtime.add_servicer(
+        messages_pb2_grpc.add_MessageServiceServicer_to_server,
+        MessageServicer(messages),
+        "heliograph.messaging.v1.MessageService",
+    )
+
+    # -- sending
+    receipts = Receipts(database, ReceiptStore(), outbox, clock)
+    runtime.add_worker("receipts", receipts.run)
+    senders = Senders(
+        catalogue,
+        box,
+        receipts.report,
+        now=clock.now,
+        open_timeout=timedelta(seconds=settings.open_timeout_seconds),
+        breaker=lambda: Breaker(
+            settings.breaker_threshold, timedelta(seconds=settings.breaker_pause_seconds), timedelta(seconds=60)
+        ),
+    )
+    runtime.on_close(senders.close)
+    ledger = Ledger(lease_seconds=settings.lease_seconds)
+    leases = Leases(database, ledger)
+    # Not a worker of the runtime: those end when draining begins, and batches in hand still need their leases then.
+    beating = asyncio.create_task(leases.keep_alive(), name="leases")
+
+    async def stop_beating() -> None:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+    runtime.on_close(stop_beating)
+    setup = BatchSetup(channels, templates, numbers, cache, senders)
+    pipeline = Pipeline(database, ledger, leases, setup, outbox, inbox, clock, settings)
+    for message_class, concurrency in (
+        ("transactional", settings.transactional_concurrency),
+        ("campaign", settings.campaign_concurrency),
+        ("journey", settings.journey_concurrency),
+    ):
+        durable = f"messaging-{message_class}"
+        runtime.add_consumer(
+            Consumer(
+                runtime.bus,
+                service="messaging",
+                stream="DISPATCH",
+                durable=durable,
+                subjects=[f"dispatch.{message_class}.*"],
+                handler=partial(pipeline.handle, consumer=durable),
+                # One at a time, so that a batch is traced as a child of whoever produced it.
+                batch=1,
+                concurrency=concurrency,
+                # About as long as a lease: earlier, a batch that comes again would only find it alive.
+                ack_wait=timedelta(seconds=settings.lease_seconds),
+                on_dead=inbox.burial(database, durable),
+            )
+        )
+
+    # -- what others say
+    number_projection = NumberProjection(database, numbers, inbox)
+    runtime.add_consumer(
+        Consumer(
+            runtime.bus,
+            service="messaging",
+            stream="CHANGES",
+            durable=NUMBERS_CONSUMER,
+            subjects=["changes.registry10dlc.*.number_updated"],
+            handler=number_projection.handle,
+        )
+    )
+    runtime.add_consumer(
+        Consumer(
+            runtime.bus,
+            service="messaging",
+            stream="CHANGES",
+            durable=PROJECTS_CONSUMER,
+            subjects=["changes.projects.*.project_deleted"],
+            handler=ProjectProjection(database, inbox).handle,
+        )
+    )
+
+
+def main() -> None:
+    """Run the console command `heliograph-messaging`."""
+    run_service(MessagingSettings, build, package=PACKAGE, metadata=metadata)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From a DispatchBatch to outcomes in the ledger."""

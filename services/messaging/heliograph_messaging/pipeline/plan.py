@@ -1,0 +1,165 @@
+"""What is to be done with each recipient of a batch: a ledger row, and a rendered message for those who get one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
+
+from heliograph.messaging.v1 import dispatch_pb2
+from heliograph_channels import ChannelProvider, CustomContent, Kind, MessageClass, OutgoingMessage, SmsContent
+from heliograph_kit.ids import derived_id
+from heliograph_messaging.content import Prepared
+from heliograph_messaging.domain.origination import Originations
+from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
+from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
+from heliograph_messaging.domain.sms import measure
+from heliograph_messaging.events import CLASSES
+from heliograph_messaging.pipeline.page import Values
+from heliograph_messaging.regions import is_us
+from heliograph_messaging.store.ledger import Row
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why nothing of a batch can be sent: a reason of pinpoint-1 4.5 and words for people."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a batch is sent: content, plugin, sender address and numbers, as they are when it is worked on."""
+
+    content: Prepared
+    provider: ChannelProvider
+    from_address: str
+    originations: Originations | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One row for each recipient, and by position the messages of those with status CLAIMED."""
+
+    rows: Sequence[Row]
+    messages: Mapping[int, OutgoingMessage]
+
+
+def message_ids(batch: dispatch_pb2.DispatchBatch, recipients: Recipients) -> list[str]:
+    """Return the ids of a batch's messages: the same each time for the same run, activity, endpoint and occurrence.
+
+    A bare address of a direct send stands in for the endpoint it does not have.
+    """
+    source, occurrence = batch.source, str(batch.occurrence)
+    return [
+        derived_id(source.run_id, source.activity_id, endpoint_id or f"address:{address}", occurrence)
+        for endpoint_id, address in zip(recipients.endpoint_ids, recipients.addresses, strict=True)
+    ]
+
+
+def make_plan(
+    batch: dispatch_pb2.DispatchBatch, recipients: Recipients, setup: Setup | Problem, *, now: datetime
+) -> Plan:
+    """Decide about every recipient of a batch. Pure but for the plugin's check of addresses."""
+    planner = _Planner(batch, recipients, setup, now)
+    rows = [planner.row(position) for position in range(len(recipients))]
+    return Plan(rows, planner.messages)
+
+
+class _Planner:
+    def __init__(
+        self, batch: dispatch_pb2.DispatchBatch, recipients: Recipients, setup: Setup | Problem, now: datetime
+    ) -> None:
+        self._recipients = recipients
+        self._setup = setup
+        self._channel = batch.channel
+        self.messages: dict[int, OutgoingMessage] = {}
+        self._ids = message_ids(batch, recipients)
+        expires = batch.expire_time.ToDatetime(UTC) if batch.HasField("expire_time") else None
+        transactional = batch.message_class == dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL
+        self._skips = skip_reasons(
+            recipients, channel=batch.channel, transactional=transactional, expire_time=expires, now=now
+        )
+        source = batch.source
+        self._scope = (source.run_id, source.activity_id, str(batch.occurrence), batch.channel)
+        self._class = cast(MessageClass, CLASSES[batch.message_class])
+        self._attributes = {
+            "source": source.name, "run_id": source.run_id, "treatment_id": source.treatment_id,
+            "activity_id": source.activity_id,
+        }  # fmt: skip
+        if isinstance(setup, Setup):
+            self._kind = Kind(batch.channel)
+            values = Values(batch, recipients, setup.content.defaults)
+            self._variables = setup.content.compiled.variables
+            self._columns = [values.column(variable) for variable in self._variables]
+            # Which recipients lack a value, found column by column: almost always nobody.
+            self._lacking: dict[int, str] = {}
+            for variable, column in zip(self._variables, self._columns, strict=True):
+                if None in column:
+                    for position, value in enumerate(column):
+                        if value is None:
+                            self._lacking.setdefault(position, variable.path)
+            self._paths = [column.path for column in batch.recipients.columns] if self._kind is Kind.CUSTOM else []
+            self._custom = [values.column_of(path) for path in self._paths]
+
+    def row(self, position: int) -> Row:
+        """Return the row of one recipient, and note its message."""
+        if skip := self._skips[position]:
+            return self._closed(position, Status.SKIPPED, skip, "")
+        setup = self._setup
+        if isinstance(setup, Problem):
+            return self._closed(position, Status.FAILED, setup.reason, setup.detail)
+        address = self._recipients.addresses[position]
+        if bad := setup.provider.check_address(self._kind, address):
+            return self._failed(position, f"the address {bad}")
+        if position in self._lacking:
+            return self._failed(position, f"the variable {self._lacking[position]} has no value and no default")
+        content = setup.content.render([cast(str, column[position]) for column in self._columns])
+        origination, use_case, parts = setup.from_address, "", 0
+        if isinstance(content, SmsContent):
+            size = measure(content.body)
+            if size.too_long or not size.parts:
+                return self._failed(position, f"the text is {'too long' if size.parts else 'empty'} for an SMS")
+            parts = size.parts
+        if setup.originations is not None:
+            choice = setup.originations.choose(address, us=is_us(address))
+            if choice.problem:
+                return self._failed(position, choice.problem)
+            origination, use_case = choice.origination, choice.use_case
+        if isinstance(content, CustomContent):
+            content = replace(content, endpoint=self._endpoint(position))
+        endpoint_id, message_id = self._recipients.endpoint_ids[position], self._ids[position]
+        self.messages[position] = OutgoingMessage(
+            message_id, self._kind, address, content, self._class, origination,
+            {**self._attributes, "endpoint_id": endpoint_id},
+        )  # fmt: skip
+        return Row(
+            message_id, position, endpoint_id, self._recipients.user_ids[position], address,
+            derived_id(*self._scope, same_address(self._channel, address)),
+            Status.CLAIMED, "", "", origination, use_case, parts, None,
+        )  # fmt: skip
+
+    def _failed(self, position: int, detail: str) -> Row:
+        return self._closed(position, Status.FAILED, "FAILURE_PERMANENT", detail)
+
+    def _closed(self, position: int, status: Status, reason: str, detail: str) -> Row:
+        page = self._recipients
+        return Row(
+            self._ids[position], position, page.endpoint_ids[position], page.user_ids[position],
+            page.addresses[position], "", status, reason, detail[:DETAIL_LENGTH], "", "", 0, None,
+        )  # fmt: skip
+
+    def _endpoint(self, position: int) -> dict[str, object]:
+        page = self._recipients
+        fields: dict[str, object] = {
+            "Id": page.endpoint_ids[position],
+            "Address": page.addresses[position],
+            "ChannelType": page.channels[position],
+            "User": {"UserId": page.user_ids[position]},
+        }
+        for path, column in zip(self._paths, self._custom, strict=True):
+            if column[position]:
+                fields[path] = list(column[position])
+        return fields

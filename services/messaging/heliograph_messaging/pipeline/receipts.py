@@ -1,0 +1,153 @@
+"""Receipts: taken from plugins at once, applied to the ledger by a worker, told on MESSAGES."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Sequence
+
+from heliograph.messaging.v1 import dispatch_pb2, events_pb2
+from heliograph_channels import Receipt
+from heliograph_kit.clock import Clock
+from heliograph_kit.database import Database
+from heliograph_kit.ids import derived_id
+from heliograph_kit.outbox import Outbox, Outgoing
+from heliograph_kit.streams import messages_subject
+from heliograph_kit.telemetry import counter
+from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, after_receipt
+from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT, timestamp
+from heliograph_messaging.store.receipts import PAGE, NewReceipt, PendingReceipt, ReceiptStore
+
+_log = logging.getLogger(__name__)
+_ID = re.compile(r"[0-9a-f]{32}")
+_IDLE_SECONDS = 1.0
+_ID_LENGTH = 200
+_GIVE_UP_EVERY = 600
+
+
+class Receipts:
+    """Takes receipts and applies them."""
+
+    def __init__(self, database: Database, store: ReceiptStore, outbox: Outbox, clock: Clock) -> None:
+        """Take where they are kept and told."""
+        self._database = database
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._woken = asyncio.Event()
+
+    async def report(self, project: str, provider: str, receipts: Sequence[Receipt]) -> None:
+        """Store what a plugin reports; returns when it is safe. Repetitions are dropped by `receipt_id`."""
+        new = [stored for receipt in receipts if (stored := _stored(provider, receipt)) is not None]
+        for start in range(0, len(new), PAGE):
+            async with self._database.transaction() as conn:
+                await self._store.store(conn, project, provider, new[start : start + PAGE])
+        if new:
+            self._woken.set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Apply receipts until told to stop."""
+        rounds = 0
+        while not stopping.is_set():
+            self._woken.clear()
+            if await self.apply_page() == PAGE:
+                continue
+            rounds += 1
+            if rounds % _GIVE_UP_EVERY == 0:
+                async with self._database.transaction() as conn:
+                    if lost := await self._store.give_up(conn):
+                        _log.warning("%d receipts found no message within a day", lost)
+            try:
+                await asyncio.wait_for(self._woken.wait(), _IDLE_SECONDS)
+            except TimeoutError:
+                continue
+            # Receipts come in bursts: a short pause makes pages of them.
+            await asyncio.sleep(0.05)
+
+    async def apply_page(self) -> int:
+        """Apply up to 1,000 receipts in one transaction and return how many there were."""
+        now = self._clock.now()
+        async with self._database.transaction() as conn:
+            pending = await self._store.pending(conn)
+            if not pending:
+                return 0
+            await self._store.applied(conn, pending)
+            await self._store.mark(conn, _changes(pending), now=now)
+            await self._outbox.add(conn, *_told(pending))
+        for one in pending:
+            labels = {"heliograph.channel": one.channel, "heliograph.outcome": one.kind}
+            counter("heliograph.messaging.receipts").add(1, labels)
+        return len(pending)
+
+
+def _stored(provider: str, receipt: Receipt) -> NewReceipt | None:
+    message_id = str(receipt.message_id)
+    if message_id and not _ID.fullmatch(message_id):
+        _log.warning("the channel plugin %s reported a receipt for %d characters that are no message id", provider,
+                     len(message_id))  # fmt: skip
+        return None
+    if not isinstance(receipt.receipt_id, str) or len(receipt.receipt_id) > _ID_LENGTH:
+        _log.warning("the channel plugin %s reported a receipt without a usable receipt_id", provider)
+        return None
+    return NewReceipt(
+        receipt.receipt_id, str(receipt.kind), receipt.time, message_id, str(receipt.provider_message_id),
+        str(receipt.detail)[:DETAIL_LENGTH], bool(receipt.permanent), str(receipt.attributes.get("link", ""))[:2000],
+    )  # fmt: skip
+
+
+def _changes(pending: Sequence[PendingReceipt]) -> list[tuple[str, str, str, str, str]]:
+    """Fold the receipts, oldest first, into one change for each message whose status moves."""
+    status: dict[tuple[str, str], str] = {}
+    changed: dict[tuple[str, str], tuple[str, str, str, str, str]] = {}
+    for one in pending:
+        key = (one.project, one.message_id)
+        outcome = after_receipt(status.get(key, one.status), one.kind, permanent=one.permanent, detail=one.detail)
+        if outcome is not None:
+            status[key] = outcome.status
+            changed[key] = (*key, str(outcome.status), outcome.reason, outcome.detail)
+    return list(changed.values())
+
+
+def _told(pending: Sequence[PendingReceipt]) -> list[Outgoing]:
+    batches: dict[tuple[str, str], list[PendingReceipt]] = {}
+    for one in pending:
+        batches.setdefault((one.project, one.batch_id), []).append(one)
+    told = []
+    for (project, batch_id), receipts in batches.items():
+        first = receipts[0]
+        message = events_pb2.MessageEventBatch(
+            project=f"projects/{project}",
+            source=dispatch_pb2.MessageSource(
+                name=first.source_name, run_id=first.run_id, treatment_id=first.treatment_id,
+                activity_id=first.activity_id,
+            ),
+            channel=first.channel,
+            message_class=CLASS_OF_NAME[first.message_class],
+            template=first.template,
+            template_version=first.template_version,
+            events=[_event(one) for one in receipts],
+        )  # fmt: skip
+        id = derived_id("receipts", batch_id, *sorted(f"{one.provider} {one.receipt_id}" for one in receipts))
+        told.append(Outgoing(messages_subject(project), message, id, project))
+    return told
+
+
+def _event(one: PendingReceipt) -> events_pb2.MessageEvent:
+    return events_pb2.MessageEvent(
+        message_id=one.message_id,
+        type=OF_RECEIPT[one.kind],
+        endpoint_id=one.endpoint_id,
+        user_id=one.user_id,
+        reason="" if one.kind not in ("BOUNCED", "FAILED") else _bounce_reason(permanent=one.permanent),
+        detail=one.detail,
+        time=timestamp(one.time),
+        origination=one.origination,
+        part_count=one.part_count,
+        ten_dlc_registration_id=one.use_case,
+        link=one.link,
+    )
+
+
+def _bounce_reason(*, permanent: bool) -> str:
+    return "FAILURE_PERMANENT" if permanent else "TRANSIENT_FAILURE"

@@ -1,0 +1,168 @@
+"""What a batch needs before anything is sent: is it well formed, which channel, which content, which numbers."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from heliograph.messaging.v1 import dispatch_pb2
+from heliograph_kit.consumer import Delivery
+from heliograph_kit.errors import InvalidArgument
+from heliograph_kit.names import parse_name, project_of
+from heliograph_messaging.content import ContentCache, NoContent, Prepared, Texts
+from heliograph_messaging.domain.origination import Number, Originations
+from heliograph_messaging.domain.recipients import Recipients
+from heliograph_messaging.domain.templates import DoesNotCompile
+from heliograph_messaging.events import CLASSES
+from heliograph_messaging.pipeline.page import recipients_of
+from heliograph_messaging.pipeline.plan import Problem, Setup
+from heliograph_messaging.providers import KINDS, CannotOpen, OpenChannel, Senders
+from heliograph_messaging.store.channels import ChannelStore, NumberStore, StoredChannel
+from heliograph_messaging.store.ledger import BatchKey, Lease, NewBatch
+from heliograph_messaging.store.templates import TemplateStore
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_AWAY_SECONDS = 2.0
+
+
+class Away(Exception):
+    """The provider cannot be called now; try again in so many seconds."""
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        """Take words for people and the pause."""
+        super().__init__(detail)
+        self.detail = detail
+        self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the database holds for a batch. Exactly one of `channel` with `content`, and `problem`, is there."""
+
+    channel: StoredChannel | None
+    content: Prepared | None
+    problem: Problem | None
+    numbers: list[Number]
+    named_number: str
+    from_address: str
+    version: int
+
+    @property
+    def provider_name(self) -> str:
+        """The plugin, empty when there is no channel."""
+        return self.channel.provider if self.channel else ""
+
+
+def parse_batch(delivery: Delivery, *, now: datetime) -> tuple[dispatch_pb2.DispatchBatch, Recipients, NewBatch]:
+    """Read the payload of a delivery.
+
+    Raises:
+        DecodeError, ValueError: it is no batch, or not one of this subject; that will never change.
+    """
+    batch = dispatch_pb2.DispatchBatch.FromString(delivery.payload)
+    try:
+        project = project_of(batch.project, field="project")
+    except InvalidArgument as error:
+        raise ValueError(error.message) from error
+    if delivery.subject.split(".")[1:] != [CLASSES.get(batch.message_class, ""), project]:
+        raise ValueError("project or class of the batch are not those of its subject")
+    if not _ID.fullmatch(batch.batch_id):
+        raise ValueError("batch_id is not 32 lowercase hexadecimal digits")
+    recipients = recipients_of(batch.recipients)
+    source = batch.source
+    new = NewBatch(
+        BatchKey(project, batch.batch_id), CLASSES[batch.message_class], source.name, source.run_id,
+        source.treatment_id, source.activity_id, batch.channel, batch.content.template, batch.content.template_version,
+        now,
+    )  # fmt: skip
+    return batch, recipients, new
+
+
+class BatchSetup:
+    """Finds and opens what batches need."""
+
+    def __init__(
+        self,
+        channels: ChannelStore,
+        templates: TemplateStore,
+        numbers: NumberStore,
+        cache: ContentCache,
+        senders: Senders,
+    ) -> None:
+        """Take the stores, the compiled content and the opened senders."""
+        self._channels = channels
+        self._templates = templates
+        self._numbers = numbers
+        self._cache = cache
+        self._senders = senders
+
+    async def find(self, conn: AsyncConnection, batch: dispatch_pb2.DispatchBatch, lease: Lease) -> Found:
+        """Read channel, content and numbers. A batch begun before keeps its template version."""
+        project, content = lease.key.project, batch.content
+        prepared: Prepared | None = None
+        version = lease.template_version if lease.claimed else content.template_version
+        channel = await self._channels.get(conn, project, batch.channel)
+        problem = self._channel_problem(batch, channel)
+        if problem is None:
+            try:
+                prepared = await self._content(conn, project, batch, version)
+                version = prepared.template_version
+            except (NoContent, DoesNotCompile, InvalidArgument) as error:
+                problem = Problem("FAILURE_PERMANENT", str(error))
+        numbers = await self._numbers.of_project(conn, project) if batch.channel == "SMS" and not problem else []
+        own = channel.from_address if channel else ""
+        from_address = content.from_address or own
+        return Found(channel, prepared, problem, numbers, content.origination_number, from_address, version)
+
+    async def open(self, found: Found) -> tuple[OpenChannel | None, Setup | Problem]:
+        """Return the opened channel and how to send through it, or why there is nothing to send.
+
+        Raises:
+            Away: the plugin cannot be opened, or is left alone after failures.
+        """
+        if found.problem is not None or found.channel is None or found.content is None:
+            return None, found.problem or Problem("UNSUPPORTED_CHANNEL", "the channel is not set up")
+        try:
+            opened = await self._senders.of(found.channel)
+        except CannotOpen as error:
+            raise Away(str(error), _AWAY_SECONDS) from error
+        wait = opened.breaker.wait(time.monotonic())
+        if wait:
+            raise Away(f"the channel plugin {opened.provider.name!r} fails; it is left alone for {wait:.1f} s", wait)
+        originations = None
+        if found.channel.kind == "SMS":
+            originations = Originations(found.numbers, named=found.named_number, sender_id=found.from_address)
+        return opened, Setup(found.content, opened.provider, found.from_address, originations)
+
+    def _channel_problem(self, batch: dispatch_pb2.DispatchBatch, channel: StoredChannel | None) -> Problem | None:
+        if batch.channel not in KINDS:
+            return Problem("UNSUPPORTED_CHANNEL", f"there is no channel {batch.channel}")
+        if channel is None:
+            return Problem("UNSUPPORTED_CHANNEL", f"the channel {batch.channel} is not set up")
+        # Direct e-mail goes even while the channel is switched off (pinpoint-2 1.3).
+        direct_email = batch.channel == "EMAIL" and CLASSES[batch.message_class] == "transactional"
+        if not channel.enabled and not direct_email:
+            return Problem("UNSUPPORTED_CHANNEL", f"the channel {batch.channel} is switched off")
+        return None
+
+    async def _content(
+        self, conn: AsyncConnection, project: str, batch: dispatch_pb2.DispatchBatch, version: int
+    ) -> Prepared:
+        content = batch.content
+        if not content.template:
+            texts = Texts(
+                content.email_subject, content.email_html, content.email_text, content.sms_body, content.custom_data
+            )
+            return self._cache.of_texts(batch.channel, texts)
+        name = parse_name(content.template, "templates", field="content.template")
+        if name.project != project:
+            raise NoContent("the template belongs to another project")
+        template = await self._templates.get(conn, project, name.id, version)
+        if template is None:
+            told = f" version {version}" if version else ""
+            raise NoContent(f"the template {content.template}{told} does not exist")
+        return self._cache.of_template(batch.channel, template)

@@ -1,0 +1,88 @@
+"""What messaging follows of others: numbers of the 10DLC registry, deleted projects; and what it asks of segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from heliograph.registry10dlc.v1 import events_pb2 as registry_pb2
+from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+from heliograph_kit.consumer import CannotEverWork, Delivery
+from heliograph_kit.database import Database
+from heliograph_kit.errors import Unavailable
+from heliograph_kit.inbox import Inbox
+from heliograph_messaging.domain.origination import Number
+from heliograph_messaging.store.channels import NumberStore, forget_project
+
+NUMBERS_CONSUMER = "messaging-numbers"
+PROJECTS_CONSUMER = "messaging-projects"
+
+
+class NumberProjection:
+    """Keeps `messaging.numbers` as the registry announces it."""
+
+    def __init__(self, database: Database, store: NumberStore, inbox: Inbox) -> None:
+        """Take where numbers are kept."""
+        self._database = database
+        self._store = store
+        self._inbox = inbox
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Take over announcements; safe to repeat and in any order, as older revisions change nothing.
+
+        Raises:
+            CannotEverWork: a payload is no announcement of a number.
+        """
+        announced = []
+        for delivery in deliveries:
+            try:
+                announced.append((delivery, registry_pb2.NumberUpdated.FromString(delivery.payload)))
+            except DecodeError as error:
+                raise CannotEverWork("not a NumberUpdated") from error
+        async with self._database.transaction() as conn:
+            await self._inbox.first_seen(conn, NUMBERS_CONSUMER, [delivery.id for delivery in deliveries])
+            for delivery, change in announced:
+                number = Number(change.number, change.kind, change.state, change.sms_capable, change.use_case)
+                await self._store.put(
+                    conn, delivery.project, number, parts_per_second=change.parts_per_second, revision=change.revision
+                )
+
+
+class ProjectProjection:
+    """Drops what messaging holds of a deleted project."""
+
+    def __init__(self, database: Database, inbox: Inbox) -> None:
+        """Take the database."""
+        self._database = database
+        self._inbox = inbox
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Delete the rows of each project named by the subject; safe to repeat."""
+        for delivery in deliveries:
+            async with self._database.transaction() as conn:
+                await self._inbox.first_seen(conn, PROJECTS_CONSUMER, [delivery.id])
+                await forget_project(conn, delivery.project)
+
+
+class SegmentsAudience:
+    """Endpoints, asked of the segments service."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """Take the channel to segments."""
+        self._stub = audience_pb2_grpc.AudienceServiceStub(channel)
+
+    async def read_endpoints(self, project: str, ids: Sequence[str], fields: Sequence[str]) -> audience_pb2.MemberPage:
+        """Return the endpoints that exist, in the order asked.
+
+        Raises:
+            Unavailable: segments does not answer.
+        """
+        request = audience_pb2.ReadEndpointsRequest(project=f"projects/{project}", endpoint_ids=ids, fields=fields)
+        try:
+            return await self._stub.ReadEndpoints(request)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(
+                "endpoints cannot be looked up now; try again in a moment", dependency="segments"
+            ) from error

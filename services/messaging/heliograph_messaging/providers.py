@@ -1,0 +1,157 @@
+"""Channel plugins in this process: the catalogue, and one opened sender for each channel of a project."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from heliograph_channels import ChannelProvider, PluginError, ProviderContext, Receipt, Sender, load_channels
+from heliograph_messaging.domain.breaker import Breaker
+from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
+from heliograph_messaging.store.channels import StoredChannel
+
+_log = logging.getLogger(__name__)
+
+KINDS = ("CUSTOM", "EMAIL", "PUSH", "SMS")
+"""The kinds of channel a project can set up."""
+
+ReportTo = Callable[[str, str, Sequence[Receipt]], Awaitable[None]]
+
+
+class CannotOpen(Exception):
+    """A channel cannot be opened now; the text names the plugin and says why."""
+
+
+def load_catalogue(enabled: Sequence[str] | None) -> dict[str, ChannelProvider]:
+    """Load the channel plugins; None loads every installed one.
+
+    Raises:
+        PluginError: a plugin cannot be used; the text names it.
+    """
+    catalogue = load_channels(enabled)
+    for name, provider in catalogue.items():
+        _log.info("channel plugin %s carries %s", name, ", ".join(sorted(provider.kinds)))
+    return catalogue
+
+
+@dataclass
+class OpenChannel:
+    """An opened sender with what guards it. `slots` bounds the calls at the same time in this process."""
+
+    provider: ChannelProvider
+    sender: Sender
+    version: int
+    slots: asyncio.Semaphore
+    breaker: Breaker
+
+
+class Senders:
+    """Opens senders on first use and again when a channel's settings change."""
+
+    def __init__(
+        self,
+        catalogue: Mapping[str, ChannelProvider],
+        box: SecretBox,
+        report: ReportTo,
+        *,
+        now: Callable[[], datetime],
+        open_timeout: timedelta,
+        breaker: Callable[[], Breaker],
+    ) -> None:
+        """Take the plugins, the secrets' box, where receipts go (project, provider, receipts) and the product's clock."""
+        self._catalogue = catalogue
+        self._box = box
+        self._report = report
+        self._now = now
+        self._open_timeout = open_timeout.total_seconds()
+        self._breaker = breaker
+        self._open: dict[tuple[str, str], OpenChannel] = {}
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def provider(self, name: str) -> ChannelProvider | None:
+        """Return a plugin, None when it is not installed."""
+        return self._catalogue.get(name)
+
+    async def of(self, channel: StoredChannel) -> OpenChannel:
+        """Return the sender of a channel as it is set up now.
+
+        Raises:
+            CannotOpen: the plugin is not installed, cannot be opened, or its secrets cannot be read.
+        """
+        key = (channel.project, channel.kind)
+        present = self._open.get(key)
+        if present is not None and present.version == channel.version:
+            return present
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            present = self._open.get(key)
+            # A batch that read the settings a moment before another must not bring the old ones back.
+            if present is not None and present.version >= channel.version:
+                return present
+            opened = await self._open_one(channel)
+            self._open[key] = opened
+            if present is not None:
+                task = asyncio.create_task(self._close(present, after=60))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+            return opened
+
+    async def close(self) -> None:
+        """Close all senders."""
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.gather(*(self._close(channel, after=0) for channel in self._open.values()))
+        self._open.clear()
+
+    async def _open_one(self, channel: StoredChannel) -> OpenChannel:
+        provider = self._catalogue.get(channel.provider)
+        if provider is None:
+            raise CannotOpen(f"the channel plugin {channel.provider!r} is not installed")
+        try:
+            secrets = self._box.open(channel.project, channel.kind, channel.secrets)
+        except SecretUnreadable as error:
+            raise CannotOpen(str(error)) from error
+
+        async def report(receipts: Sequence[Receipt]) -> None:
+            await self._report(channel.project, provider.name, receipts)
+
+        context = ProviderContext(
+            project=channel.project,
+            report=report,
+            logger=logging.getLogger(f"heliograph.channel.{provider.name}"),
+            now=self._now,
+        )
+        try:
+            opening = provider.open({**channel.settings, **secrets}, context)
+            sender = await asyncio.wait_for(opening, self._open_timeout)
+        except TimeoutError as error:
+            raise CannotOpen(
+                f"the channel plugin {provider.name!r} did not open in {self._open_timeout:g} s"
+            ) from error
+        except Exception as error:  # a plugin may raise anything; it must not take the worker with it
+            raise CannotOpen(
+                f"the channel plugin {provider.name!r} cannot be opened: {type(error).__name__}"
+            ) from error
+        return OpenChannel(
+            provider,
+            sender,
+            channel.version,
+            asyncio.Semaphore(provider.capabilities.concurrency),
+            self._breaker(),
+        )
+
+    async def _close(self, channel: OpenChannel, *, after: float) -> None:
+        # Calls that are under way keep their sender until they are done.
+        if after:
+            await asyncio.sleep(after)
+        try:
+            await asyncio.wait_for(channel.sender.close(), 10)
+        except Exception:
+            _log.exception("closing a sender of the channel plugin %s failed", channel.provider.name)
+
+
+__all__ = ["KINDS", "CannotOpen", "OpenChannel", "PluginError", "Senders", "load_catalogue"]

@@ -1,0 +1,194 @@
+"""Use cases over channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from heliograph_channels import ChannelProvider, Kind, email_problem, secret_fields, with_defaults
+from heliograph_kit.clock import Clock
+from heliograph_kit.database import Database
+from heliograph_kit.errors import Aborted, Violation, Violations
+from heliograph_kit.names import format_name
+from heliograph_messaging.errors import ChannelNotFound, ChannelSettingsInvalid, ProviderUnknown
+from heliograph_messaging.providers import KINDS
+from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
+from heliograph_messaging.store.channels import ChannelStore, StoredChannel
+
+MAX_FROM_ADDRESS = 320
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ChannelChange:
+    """What a caller changes; None leaves a field as it is. `settings` replaces all but the secrets left out."""
+
+    provider: str | None = None
+    settings: Mapping[str, object] | None = None
+    from_address: str | None = None
+    enabled: bool | None = None
+
+
+class Channels:
+    """Use cases over channels."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ChannelStore,
+        catalogue: Mapping[str, ChannelProvider],
+        box: SecretBox,
+        clock: Clock,
+    ) -> None:
+        """Take the store, the installed plugins, the secrets' box and the clock."""
+        self._database = database
+        self._store = store
+        self._catalogue = catalogue
+        self._box = box
+        self._clock = clock
+
+    def providers(self) -> Sequence[ChannelProvider]:
+        """Return the installed plugins, by name."""
+        return [self._catalogue[name] for name in sorted(self._catalogue)]
+
+    async def get(self, project: str, kind: str) -> StoredChannel:
+        """Return a channel.
+
+        Raises:
+            ChannelNotFound: it was never set up.
+        """
+        async with self._database.transaction() as conn:
+            channel = await self._store.get(conn, project, kind)
+        if channel is None:
+            raise ChannelNotFound(format_name(project, "channels", kind))
+        return channel
+
+    async def list(self, project: str, *, after: str | None, size: int) -> Sequence[StoredChannel]:
+        """Return channels of kinds above `after`, by kind."""
+        async with self._database.transaction() as conn:
+            return await self._store.list(conn, project, after=after, size=size)
+
+    async def update(self, project: str, kind: str, change: ChannelChange, *, by: str) -> StoredChannel:
+        """Set a channel up or change it.
+
+        Raises:
+            InvalidArgument: no such kind, or a bad sender address.
+            ProviderUnknown, ChannelSettingsInvalid: as the plugin says.
+            SecretKeyMissing: there are secrets and no key to store them under.
+            Aborted: somebody changed it at the same time.
+        """
+        found = Violations()
+        if kind not in KINDS:
+            found.add("channel.name", f"must end in one of {', '.join(KINDS)}", "INVALID_ARGUMENT")
+        _check_from(kind, change.from_address or "", found)
+        found.check()
+        async with self._database.transaction() as conn:
+            present = await self._store.get(conn, project, kind, lock=True)
+            provider = self._provider(kind, change.provider or (present.provider if present else ""))
+            settings, secrets, sealed = self._settings(project, kind, provider, change, present)
+            now = self._clock.now()
+            channel = StoredChannel(
+                project=project,
+                kind=kind,
+                provider=provider.name,
+                settings=settings,
+                secrets=sealed,
+                secret_names=sorted(secrets),
+                from_address=_first(change.from_address, present.from_address if present else ""),
+                enabled=_first(change.enabled, present.enabled if present else False),
+                version=present.version + 1 if present else 1,
+                create_time=present.create_time if present else now,
+                update_time=now,
+                updated_by=by,
+            )
+            if not await self._store.put(conn, channel):
+                raise Aborted("the channel was set up by somebody else at the same time; read it and try again")
+        return channel
+
+    async def disable(self, project: str, kind: str, *, by: str) -> StoredChannel:
+        """Switch a channel off; safe to repeat.
+
+        Raises:
+            ChannelNotFound: it was never set up.
+        """
+        async with self._database.transaction() as conn:
+            present = await self._store.get(conn, project, kind, lock=True)
+            if present is None:
+                raise ChannelNotFound(format_name(project, "channels", kind))
+            if not present.enabled:
+                return present
+            channel = replace(
+                present, enabled=False, version=present.version + 1, update_time=self._clock.now(), updated_by=by
+            )
+            await self._store.put(conn, channel)
+        return channel
+
+    def _provider(self, kind: str, name: str) -> ChannelProvider:
+        if not name:
+            raise ProviderUnknown(name, f"is required; installed are {', '.join(sorted(self._catalogue)) or 'none'}")
+        provider = self._catalogue.get(name)
+        if provider is None:
+            raise ProviderUnknown(
+                name, f"is not installed; installed are {', '.join(sorted(self._catalogue)) or 'none'}"
+            )
+        if Kind(kind) not in provider.kinds:
+            raise ProviderUnknown(name, f"does not carry {kind}, only {', '.join(sorted(provider.kinds))}")
+        return provider
+
+    def _settings(
+        self,
+        project: str,
+        kind: str,
+        provider: ChannelProvider,
+        change: ChannelChange,
+        present: StoredChannel | None,
+    ) -> tuple[dict[str, object], dict[str, object], bytes]:
+        """Return the settings without secrets, the secrets, and these sealed."""
+        same = present is not None and present.provider == provider.name
+        if change.settings is None and present is not None and same:
+            given: dict[str, object] = dict(present.settings)
+        else:
+            given = dict(change.settings or {})
+        names = secret_fields(provider.settings_schema)
+        secrets = {name: given.pop(name) for name in names if name in given}
+        kept: dict[str, object] = {}
+        if present is not None and same and set(present.secret_names) - set(secrets):
+            try:
+                kept = self._box.open(project, kind, present.secrets)
+            except SecretUnreadable:
+                kept = {}  # a new key: the plugin's check says which secrets are needed again
+        secrets = {**{name: value for name, value in kept.items() if name in names}, **secrets}
+        complete = with_defaults(provider.settings_schema, {**given, **secrets})
+        problems = provider.check_settings(complete)
+        if problems:
+            raise ChannelSettingsInvalid(
+                [
+                    Violation(
+                        ".".join(part for part in ("channel.settings", problem.field) if part),
+                        problem.description,
+                        ChannelSettingsInvalid.reason,
+                    )
+                    for problem in problems
+                ]
+            )
+        plain = {name: value for name, value in complete.items() if name not in names}
+        return plain, secrets, self._box.seal(project, kind, secrets)
+
+
+def _first(given: T | None, otherwise: T) -> T:
+    return otherwise if given is None else given
+
+
+def _check_from(kind: str, address: str, found: Violations) -> None:
+    field = "channel.from_address"
+    if len(address) > MAX_FROM_ADDRESS or any(ord(character) < 32 for character in address):
+        found.add(field, f"must be one line of at most {MAX_FROM_ADDRESS} characters", "INVALID_ARGUMENT")
+    elif address and kind == "EMAIL" and (problem := email_problem(bare_address(address))):
+        found.add(field, f"{problem}; write a@b.example or Name <a@b.example>", "ADDRESS_INVALID")
+
+
+def bare_address(address: str) -> str:
+    """Return what stands between the angle brackets of `Name <a@b>`, or the whole."""
+    _, bracket, rest = address.rpartition("<")
+    return rest.removesuffix(">").strip() if bracket and address.endswith(">") else address.strip()

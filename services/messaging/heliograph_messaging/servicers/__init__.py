@@ -1,0 +1,1 @@
+"""The gRPC faces: parse, call, translate; no rules, no SQL."""

@@ -1,0 +1,131 @@
+"""gRPC face of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+
+from heliograph.messaging.v1 import channels_pb2, channels_pb2_grpc
+from heliograph_channels import ChannelProvider
+from heliograph_kit.errors import Violations
+from heliograph_kit.names import format_name, parse_name, project_of
+from heliograph_kit.paging import next_token, page_of
+from heliograph_messaging.events import timestamp
+from heliograph_messaging.service.channels import ChannelChange, Channels
+from heliograph_messaging.servicers.callers import caller
+from heliograph_messaging.store.channels import StoredChannel
+
+_MASKS = frozenset({"provider", "settings", "from_address", "enabled"})
+
+
+class ChannelServicer(channels_pb2_grpc.ChannelServiceServicer):
+    """gRPC face of channels."""
+
+    def __init__(self, channels: Channels) -> None:
+        """Take the use cases."""
+        self._channels = channels
+
+    async def UpdateChannel(self, request: channels_pb2.UpdateChannelRequest, context: Any) -> channels_pb2.Channel:
+        """Set a channel up."""
+        name = parse_name(request.channel.name, "channels", field="channel.name")
+        change = _change(request)
+        return _proto(await self._channels.update(name.project, name.id, change, by=caller()))
+
+    async def GetChannel(self, request: channels_pb2.GetChannelRequest, context: Any) -> channels_pb2.Channel:
+        """Return a channel."""
+        name = parse_name(request.name, "channels")
+        return _proto(await self._channels.get(name.project, name.id))
+
+    async def ListChannels(
+        self, request: channels_pb2.ListChannelsRequest, context: Any
+    ) -> channels_pb2.ListChannelsResponse:
+        """Return a page of channels."""
+        project = project_of(request.parent, field="parent")
+        call = f"ListChannels {project}"
+        page = page_of(call, request.page_size, request.page_token)
+        after = page.after[0] if page.after else None
+        found = await self._channels.list(project, after=after, size=page.size + 1)
+        token = next_token(call, [found[page.size - 1].kind]) if len(found) > page.size else ""
+        return channels_pb2.ListChannelsResponse(
+            channels=[_proto(channel) for channel in found[: page.size]], next_page_token=token
+        )
+
+    async def DisableChannel(self, request: channels_pb2.DisableChannelRequest, context: Any) -> channels_pb2.Channel:
+        """Switch a channel off."""
+        name = parse_name(request.name, "channels")
+        return _proto(await self._channels.disable(name.project, name.id, by=caller()))
+
+    async def ListProviders(
+        self, request: channels_pb2.ListProvidersRequest, context: Any
+    ) -> channels_pb2.ListProvidersResponse:
+        """Return the installed plugins."""
+        return channels_pb2.ListProvidersResponse(providers=[_provider(one) for one in self._channels.providers()])
+
+
+def _change(request: channels_pb2.UpdateChannelRequest) -> ChannelChange:
+    channel, mask = request.channel, set(request.update_mask.paths)
+    found = Violations()
+    for path in sorted(mask - _MASKS - {"*"}):
+        found.add("update_mask", f"{path} cannot be updated", "INVALID_ARGUMENT")
+    found.check()
+    if "*" in mask:
+        mask = set(_MASKS)
+    elif not mask:
+        mask = {"enabled"} | {path for path in ("provider", "from_address") if getattr(channel, path)}
+        mask |= {"settings"} if channel.HasField("settings") else set()
+    return ChannelChange(
+        provider=channel.provider if "provider" in mask else None,
+        settings=_plain(channel.settings) if "settings" in mask else None,
+        from_address=channel.from_address if "from_address" in mask else None,
+        enabled=channel.enabled if "enabled" in mask else None,
+    )
+
+
+def _plain(settings: struct_pb2.Struct) -> dict[str, object]:
+    """Return a Struct as plain values; it knows only doubles, so whole numbers become int again."""
+    return {name: _whole(value) for name, value in json_format.MessageToDict(settings).items()}
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
+    return value
+
+
+def _struct(values: Mapping[str, object]) -> struct_pb2.Struct:
+    return json_format.ParseDict(dict(values), struct_pb2.Struct())
+
+
+def _proto(channel: StoredChannel) -> channels_pb2.Channel:
+    return channels_pb2.Channel(
+        name=format_name(channel.project, "channels", channel.kind),
+        provider=channel.provider,
+        settings=_struct(channel.settings),
+        from_address=channel.from_address,
+        enabled=channel.enabled,
+        secret_names=channel.secret_names,
+        version=channel.version,
+        create_time=timestamp(channel.create_time),
+        update_time=timestamp(channel.update_time),
+        updated_by=channel.updated_by,
+    )
+
+
+def _provider(provider: ChannelProvider) -> channels_pb2.Provider:
+    able = provider.capabilities
+    return channels_pb2.Provider(
+        name=provider.name,
+        kinds=sorted(str(kind) for kind in provider.kinds),
+        settings_schema=_struct(provider.settings_schema),
+        batch_size=able.batch_size,
+        concurrency=able.concurrency,
+        idempotency_key=able.idempotency_key,
+        receipts=able.receipts,
+        inbound=able.inbound,
+    )

@@ -1,0 +1,407 @@
+"""The ledger: batches under lease, chunks with intent and outcome, one row for each message.
+
+Everything of a batch is written in bulk. The order of writes is what makes a crash harmless: the intent of a chunk is
+committed before the provider is called, its outcome and the events about it in one transaction after. A worker whose
+lease was taken over cannot write any more: every write checks its fencing token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from heliograph_kit.telemetry import trace_id
+from heliograph_messaging.domain.outcomes import Outcome
+from heliograph_messaging.store.arrays import plain_array, text_array
+
+
+class LeaseLost(Exception):
+    """Another worker took the batch over; nothing was written."""
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """Which batch."""
+
+    project: str
+    batch_id: str
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the two parameters every statement has."""
+        return {"project": self.project, "batch": self.batch_id}
+
+
+@dataclass(frozen=True)
+class NewBatch:
+    """What a batch is, the same for all its messages."""
+
+    key: BatchKey
+    message_class: str
+    source_name: str
+    run_id: str
+    treatment_id: str
+    activity_id: str
+    channel: str
+    template: str
+    template_version: int
+    create_time: datetime
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a batch until it runs out.
+
+    `claimed`: its rows are in the ledger already, sent through `provider` with `template_version`.
+    """
+
+    key: BatchKey
+    token: int
+    claimed: bool
+    provider: str
+    template_version: int
+    age_seconds: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """Another worker holds the lease for so many seconds more."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The batch is done."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as it is claimed. `address_key` empty: it does not use its address up. `chunk` None: nothing to send."""
+
+    message_id: str
+    position: int
+    endpoint_id: str
+    user_id: str
+    address: str
+    address_key: str
+    status: str
+    reason: str
+    detail: str
+    origination: str
+    use_case: str
+    part_count: int
+    chunk: int | None
+
+
+@dataclass(frozen=True)
+class OpenRow:
+    """A row that is not done: where it stands in the batch, and the chunk it was last in.
+
+    `in_flight`: that chunk was handed to the provider and nobody wrote down what became of it.
+    """
+
+    message_id: str
+    position: int
+    failed_attempts: int
+    chunk: int | None
+    in_flight: bool
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The outcome of one message."""
+
+    message_id: str
+    outcome: Outcome
+    failed_attempts: int
+
+
+_ACQUIRE = text(
+    """INSERT INTO messaging.batches AS b (project, batch_id, message_class, source_name, run_id, treatment_id,
+        activity_id, channel, template, template_version, trace_id, create_time, lease_token, lease_until)
+    VALUES (:project, CAST(:batch AS uuid), :message_class, :source_name, :run_id, :treatment_id, :activity_id, :channel,
+        :template, :template_version, :trace_id, :create_time, 1, clock_timestamp() + make_interval(secs => :lease))
+    ON CONFLICT (project, batch_id) DO UPDATE
+        SET lease_token = b.lease_token + 1, lease_until = clock_timestamp() + make_interval(secs => :lease)
+        WHERE b.finish_time IS NULL AND b.lease_until <= clock_timestamp()
+    RETURNING lease_token, claimed, provider, template_version,
+        extract(epoch FROM clock_timestamp() - started_at)::double precision AS age"""
+)
+_STANDING = text(
+    """SELECT finish_time IS NOT NULL AS finished,
+        extract(epoch FROM lease_until - clock_timestamp())::double precision AS seconds
+    FROM messaging.batches WHERE project = :project AND batch_id = CAST(:batch AS uuid)"""
+)
+_CLAIM_BATCH = text(
+    """UPDATE messaging.batches SET claimed = true, provider = :provider, template_version = :template_version,
+        lease_until = clock_timestamp() + make_interval(secs => :lease)
+    WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL"""
+)
+_INSERT = text(
+    """INSERT INTO messaging.messages (project, message_id, batch_id, position, endpoint_id, user_id, address,
+        address_key, status, reason, detail, origination, use_case, part_count, chunk, create_time, update_time)
+    SELECT :project, message_id, CAST(:batch AS uuid), position, endpoint_id, user_id, address,
+        nullif(address_key, '')::uuid, status, reason, detail, origination, use_case, part_count, chunk, :now, :now
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:positions AS smallint[]), CAST(:endpoint_ids AS text[]),
+        CAST(:user_ids AS text[]), CAST(:addresses AS text[]), CAST(:address_keys AS text[]), CAST(:statuses AS text[]),
+        CAST(:reasons AS text[]), CAST(:details AS text[]), CAST(:originations AS text[]), CAST(:use_cases AS text[]),
+        CAST(:part_counts AS smallint[]), CAST(:chunks AS integer[]))
+        AS new (message_id, position, endpoint_id, user_id, address, address_key, status, reason, detail, origination,
+            use_case, part_count, chunk)
+    ON CONFLICT DO NOTHING RETURNING position"""
+)
+_INTEND = text(
+    """INSERT INTO messaging.chunks AS c (project, batch_id, chunk, state, lease_token, message_count, start_time)
+    SELECT project, batch_id, :chunk, 'DISPATCHING', lease_token, :count, :now FROM messaging.batches
+    WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL
+    FOR UPDATE"""
+)
+_MOVE = text(
+    """UPDATE messaging.messages SET chunk = :chunk, update_time = :now WHERE project = :project
+    AND message_id = ANY(CAST(:ids AS uuid[]))"""
+)
+_GUARD = text(
+    """UPDATE messaging.batches SET lease_until = clock_timestamp() + make_interval(secs => :lease),
+        finish_time = CASE WHEN :finished THEN CAST(:now AS timestamptz) END
+    WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL"""
+)
+_SETTLE = text(
+    """UPDATE messaging.messages AS m SET status = x.status, reason = x.reason, detail = x.detail,
+        provider_message_id = x.provider_id, failed_attempts = x.failed, update_time = :now,
+        chunk = CASE WHEN x.status = 'CLAIMED' THEN NULL ELSE m.chunk END,
+        accept_time = CASE WHEN x.status = 'ACCEPTED' THEN CAST(:now AS timestamptz) END
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]), CAST(:details AS text[]),
+        CAST(:provider_ids AS text[]), CAST(:failed AS smallint[]))
+        AS x (message_id, status, reason, detail, provider_id, failed)
+    WHERE m.project = :project AND m.message_id = x.message_id AND m.status = 'CLAIMED'"""
+)
+_END_CHUNK = text(
+    """UPDATE messaging.chunks SET state = :state, end_time = :now
+    WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND chunk = ANY(CAST(:chunks AS integer[]))
+    AND state = 'DISPATCHING'"""
+)
+_PROVIDER_IDS = text(
+    """INSERT INTO messaging.provider_messages (project, provider, provider_message_id, message_id)
+    SELECT :project, :provider, provider_id, message_id
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:provider_ids AS text[])) AS x (message_id, provider_id)
+    ON CONFLICT DO NOTHING"""
+)
+_OPEN_ROWS = text(
+    """SELECT m.message_id, m.position, m.failed_attempts, m.chunk, coalesce(c.state = 'DISPATCHING', false) AS in_flight
+    FROM messaging.messages m
+    LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
+    WHERE m.project = :project AND m.batch_id = CAST(:batch AS uuid) AND m.status = 'CLAIMED' ORDER BY m.position"""
+)
+_LAST_CHUNK = text(
+    """SELECT greatest(coalesce((SELECT max(chunk) FROM messaging.chunks
+            WHERE project = :project AND batch_id = CAST(:batch AS uuid)), -1),
+        coalesce((SELECT max(chunk) FROM messaging.messages
+            WHERE project = :project AND batch_id = CAST(:batch AS uuid)), -1))"""
+)
+_RELEASE = text(
+    """UPDATE messaging.batches SET lease_until = clock_timestamp()
+    WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL"""
+)
+_RENEW = text(
+    """UPDATE messaging.batches AS b SET lease_until = clock_timestamp() + make_interval(secs => :lease)
+    FROM unnest(CAST(:projects AS text[]), CAST(:batches AS uuid[]), CAST(:tokens AS bigint[])) AS x (project, id, token)
+    WHERE b.project = x.project AND b.batch_id = x.id AND b.lease_token = x.token AND b.finish_time IS NULL
+    RETURNING b.project, b.batch_id"""
+)
+
+
+class Ledger:
+    """Writes of the pipeline. `lease_seconds` is how long a lease lives without being renewed."""
+
+    def __init__(self, *, lease_seconds: float) -> None:
+        """Take the length of leases."""
+        self.lease_seconds = lease_seconds
+
+    async def acquire(self, conn: AsyncConnection, batch: NewBatch) -> Lease | Held | Finished:
+        """Take the lease of a batch; a batch seen for the first time is recorded."""
+        row = (
+            await conn.execute(
+                _ACQUIRE,
+                {
+                    **batch.key.parameters(),
+                    "message_class": batch.message_class,
+                    "source_name": batch.source_name,
+                    "run_id": batch.run_id,
+                    "treatment_id": batch.treatment_id,
+                    "activity_id": batch.activity_id,
+                    "channel": batch.channel,
+                    "template": batch.template,
+                    "template_version": batch.template_version,
+                    "trace_id": trace_id(),
+                    "create_time": batch.create_time,
+                    "lease": self.lease_seconds,
+                },
+            )
+        ).one_or_none()
+        if row is not None:
+            return Lease(batch.key, row.lease_token, row.claimed, row.provider, row.template_version, row.age)
+        standing = (await conn.execute(_STANDING, batch.key.parameters())).one()
+        return Finished() if standing.finished else Held(max(0.0, standing.seconds))
+
+    async def claim(
+        self, conn: AsyncConnection, lease: Lease, *, provider: str, template_version: int, now: datetime
+    ) -> None:
+        """Pin provider and template version of the batch.
+
+        Raises:
+            LeaseLost: another worker took the batch over.
+        """
+        done = await conn.execute(
+            _CLAIM_BATCH,
+            {
+                **lease.key.parameters(),
+                "token": lease.token,
+                "provider": provider,
+                "template_version": template_version,
+                "lease": self.lease_seconds,
+            },
+        )
+        if not done.rowcount:
+            raise LeaseLost
+
+    async def insert(self, conn: AsyncConnection, key: BatchKey, rows: Sequence[Row], *, now: datetime) -> set[int]:
+        """Insert rows and return the positions that got in.
+
+        The others were not inserted: the message exists, or the address is used up (in this run, or by another row of
+        these).
+        """
+        if not rows:
+            return set()
+        found = await conn.execute(
+            _INSERT,
+            {
+                **key.parameters(),
+                "now": now,
+                "ids": plain_array([row.message_id for row in rows]),
+                "positions": plain_array([row.position for row in rows]),
+                "endpoint_ids": text_array([row.endpoint_id for row in rows]),
+                "user_ids": text_array([row.user_id for row in rows]),
+                "addresses": text_array([row.address for row in rows]),
+                "address_keys": text_array([row.address_key for row in rows]),
+                "statuses": text_array([row.status for row in rows]),
+                "reasons": text_array([row.reason for row in rows]),
+                "details": text_array([row.detail for row in rows]),
+                "originations": text_array([row.origination for row in rows]),
+                "use_cases": text_array([row.use_case for row in rows]),
+                "part_counts": plain_array([row.part_count for row in rows]),
+                "chunks": plain_array([row.chunk for row in rows]),
+            },
+        )
+        return set(found.scalars())
+
+    async def intend(
+        self, conn: AsyncConnection, lease: Lease, chunk: int, ids: Sequence[str], *, now: datetime, move: bool
+    ) -> None:
+        """Write down that these messages are about to be handed to the provider as one chunk.
+
+        `move`: the rows were in another chunk before, or in none.
+
+        Raises:
+            LeaseLost: another worker took the batch over.
+        """
+        parameters = {**lease.key.parameters(), "chunk": chunk, "now": now}
+        done = await conn.execute(_INTEND, {**parameters, "token": lease.token, "count": len(ids)})
+        if not done.rowcount:
+            raise LeaseLost
+        if move:
+            del parameters["batch"]
+            await conn.execute(_MOVE, {**parameters, "ids": plain_array(ids)})
+
+    async def settle(
+        self,
+        conn: AsyncConnection,
+        lease: Lease,
+        settled: Sequence[Settled],
+        *,
+        chunks: Sequence[int],
+        state: str,
+        now: datetime,
+        finished: bool,
+    ) -> None:
+        """Write down what became of messages and end their chunks; `finished` ends the batch as well.
+
+        Raises:
+            LeaseLost: another worker took the batch over.
+        """
+        await self.guard(conn, lease, now=now, finished=finished)
+        if settled:
+            await conn.execute(
+                _SETTLE,
+                {
+                    "project": lease.key.project,
+                    "now": now,
+                    "ids": plain_array([one.message_id for one in settled]),
+                    "statuses": text_array([one.outcome.status for one in settled]),
+                    "reasons": text_array([one.outcome.reason for one in settled]),
+                    "details": text_array([one.outcome.detail for one in settled]),
+                    "provider_ids": text_array([one.outcome.provider_message_id for one in settled]),
+                    "failed": plain_array([one.failed_attempts for one in settled]),
+                },
+            )
+        if chunks:
+            parameters = {**lease.key.parameters(), "chunks": plain_array(chunks), "state": state, "now": now}
+            await conn.execute(_END_CHUNK, parameters)
+
+    async def guard(self, conn: AsyncConnection, lease: Lease, *, now: datetime, finished: bool) -> None:
+        """Renew the lease inside a transaction, and end the batch when it is finished.
+
+        Raises:
+            LeaseLost: another worker took the batch over.
+        """
+        parameters = {**lease.key.parameters(), "token": lease.token, "now": now, "finished": finished}
+        if not (await conn.execute(_GUARD, {**parameters, "lease": self.lease_seconds})).rowcount:
+            raise LeaseLost
+
+    async def note_provider_ids(
+        self, conn: AsyncConnection, project: str, provider: str, settled: Sequence[Settled]
+    ) -> None:
+        """Remember the provider's own ids, so that receipts that only carry these find their message."""
+        known = [one for one in settled if one.outcome.provider_message_id not in ("", one.message_id)]
+        if known:
+            await conn.execute(
+                _PROVIDER_IDS,
+                {
+                    "project": project,
+                    "provider": provider,
+                    "ids": plain_array([one.message_id for one in known]),
+                    "provider_ids": text_array([one.outcome.provider_message_id for one in known]),
+                },
+            )
+
+    async def open_rows(self, conn: AsyncConnection, key: BatchKey) -> list[OpenRow]:
+        """Return the rows of a batch that are not done, by position."""
+        rows = await conn.execute(_OPEN_ROWS, key.parameters())
+        return [
+            OpenRow(row.message_id.hex, row.position, row.failed_attempts, row.chunk, row.in_flight) for row in rows
+        ]
+
+    async def next_chunk(self, conn: AsyncConnection, key: BatchKey) -> int:
+        """Return the first chunk number that was never used in this batch."""
+        return int((await conn.execute(_LAST_CHUNK, key.parameters())).scalar_one()) + 1
+
+    async def release(self, conn: AsyncConnection, lease: Lease) -> None:
+        """Give the lease back, so that the batch can be taken at once; without effect when it is lost or done."""
+        await conn.execute(_RELEASE, {**lease.key.parameters(), "token": lease.token})
+
+    async def renew(self, conn: AsyncConnection, leases: Sequence[Lease]) -> set[BatchKey]:
+        """Renew many leases at once and return the batches that are still ours."""
+        rows = await conn.execute(
+            _RENEW,
+            {
+                "lease": self.lease_seconds,
+                "projects": text_array([lease.key.project for lease in leases]),
+                "batches": plain_array([lease.key.batch_id for lease in leases]),
+                "tokens": plain_array([lease.token for lease in leases]),
+            },
+        )
+        return {BatchKey(row.project, row.batch_id.hex) for row in rows}

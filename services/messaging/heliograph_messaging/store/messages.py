@@ -1,0 +1,134 @@
+"""Reading the ledger: one message, the messages of a run, the counts of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True)
+class LedgerMessage:
+    """A row of the ledger with what its batch says."""
+
+    project: str
+    message_id: str
+    status: str
+    reason: str
+    detail: str
+    source_name: str
+    run_id: str
+    treatment_id: str
+    activity_id: str
+    message_class: str
+    channel: str
+    provider: str
+    template: str
+    template_version: int
+    trace_id: str
+    endpoint_id: str
+    user_id: str
+    address: str
+    origination: str
+    use_case: str
+    part_count: int
+    provider_message_id: str
+    failed_attempts: int
+    create_time: datetime
+    update_time: datetime
+    accept_time: datetime | None
+
+
+@dataclass(frozen=True)
+class StoredReceipt:
+    """What a provider reported of a message."""
+
+    kind: str
+    time: datetime
+    detail: str
+    link: str
+    permanent: bool
+
+
+@dataclass(frozen=True)
+class Count:
+    """Messages of a run that share status, reason, treatment and activity."""
+
+    status: str
+    reason: str
+    treatment_id: str
+    activity_id: str
+    messages: int
+    accepted: int
+    parts: int
+
+
+_STATUS = "CASE WHEN m.status = 'CLAIMED' AND c.state = 'DISPATCHING' THEN 'DISPATCHING' ELSE m.status END"
+_JOINED = f"""SELECT m.project, m.message_id, {_STATUS} AS status, m.reason, m.detail, b.source_name, b.run_id,
+        b.treatment_id, b.activity_id, b.message_class, b.channel, b.provider, b.template, b.template_version,
+        b.trace_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count,
+        m.provider_message_id, m.failed_attempts, m.create_time, m.update_time, m.accept_time
+    FROM messaging.messages m
+    JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id
+    LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
+    WHERE m.project = :project"""  # noqa: S608
+_ONE = text(f"{_JOINED} AND m.message_id = CAST(:id AS uuid)")
+_OF_RUN = text(
+    f"""{_JOINED} AND b.run_id = :run AND m.message_id > CAST(:after AS uuid)
+    AND (:status = '' OR {_STATUS} = :status) ORDER BY m.message_id LIMIT :size"""
+)
+_COUNTS = text(
+    f"""SELECT {_STATUS} AS status, m.reason, b.treatment_id, b.activity_id, count(*) AS messages,
+        count(m.accept_time) AS accepted, coalesce(sum(m.part_count) FILTER (WHERE m.accept_time IS NOT NULL), 0) AS parts
+    FROM messaging.batches b
+    JOIN messaging.messages m ON m.project = b.project AND m.batch_id = b.batch_id
+    LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
+    WHERE b.project = :project AND b.run_id = :run
+        AND (:treatment = '' OR b.treatment_id = :treatment) AND (:activity = '' OR b.activity_id = :activity)
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"""  # noqa: S608
+)
+_RECEIPTS = text(
+    """SELECT kind, time, detail, link, permanent FROM messaging.receipts
+    WHERE project = :project AND message_id = CAST(:id AS uuid) AND state <> 'PENDING' ORDER BY time, receipt_id"""
+)
+_FIRST = "0" * 32
+
+
+class MessageStore:
+    """Reads messages."""
+
+    async def get(self, conn: AsyncConnection, project: str, message_id: str) -> LedgerMessage | None:
+        """Return one message, None when the ledger has none of that id (32 hexadecimal digits)."""
+        row = (await conn.execute(_ONE, {"project": project, "id": message_id})).one_or_none()
+        return None if row is None else _message(row)
+
+    async def receipts(self, conn: AsyncConnection, project: str, message_id: str) -> list[StoredReceipt]:
+        """Return what the provider reported of a message, oldest first."""
+        rows = await conn.execute(_RECEIPTS, {"project": project, "id": message_id})
+        return [StoredReceipt(row.kind, row.time, row.detail, row.link, row.permanent) for row in rows]
+
+    async def of_run(
+        self, conn: AsyncConnection, project: str, run_id: str, *, status: str, after: str | None, size: int
+    ) -> Sequence[LedgerMessage]:
+        """Return up to `size` messages of a run with ids above `after`, by id; `status` empty: of every status."""
+        parameters = {"project": project, "run": run_id, "status": status, "after": after or _FIRST, "size": size}
+        return [_message(row) for row in await conn.execute(_OF_RUN, parameters)]
+
+    async def counts(
+        self, conn: AsyncConnection, project: str, run_id: str, *, treatment_id: str, activity_id: str
+    ) -> list[Count]:
+        """Count the messages of a run; an empty treatment or activity does not narrow it down."""
+        parameters = {"project": project, "run": run_id, "treatment": treatment_id, "activity": activity_id}
+        return [
+            Count(row.status, row.reason, row.treatment_id, row.activity_id, row.messages, row.accepted, int(row.parts))
+            for row in await conn.execute(_COUNTS, parameters)
+        ]
+
+
+def _message(row: Row[Any]) -> LedgerMessage:
+    values = dict(row._mapping)
+    return LedgerMessage(**{**values, "message_id": row.message_id.hex})

@@ -1,0 +1,205 @@
+"""The tables of the messaging service, schema `messaging`. The project comes first in every key."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from heliograph_kit.outbox import outbox_tables
+
+metadata = MetaData(schema="messaging")
+mail = outbox_tables(metadata)
+_TIME = DateTime(timezone=True)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("active_version", Integer, nullable=False),
+    Column("latest_version", Integer, nullable=False),
+    Column("create_time", _TIME, nullable=False),
+)
+
+# Rows are never changed: compiled templates are cached by (project, id, version) for ever. `incarnation` is the id of
+# the creation, so that a template deleted and created again under its old name is another one.
+template_versions = Table(
+    "template_versions",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("incarnation", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("html", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("default_substitutions", JSONB, nullable=False),
+    Column("variables", ARRAY(Text), nullable=False),
+    Column("substitution_names", ARRAY(Text), nullable=False),
+    Column("update_time", _TIME, nullable=False),
+    Column("updated_by", Text, nullable=False),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("settings", JSONB, nullable=False),
+    Column("secrets", LargeBinary, nullable=False),
+    Column("secret_names", ARRAY(Text), nullable=False),
+    Column("from_address", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("create_time", _TIME, nullable=False),
+    Column("update_time", _TIME, nullable=False),
+    Column("updated_by", Text, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("create_time", _TIME, nullable=False),
+)
+
+# What the 10DLC registry announced last of each number: a projection, filled from CHANGES.
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("number", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("sms_capable", Boolean, nullable=False),
+    Column("use_case", Text, nullable=False),
+    Column("parts_per_second", Double, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+# One row for each DispatchBatch, with what its messages share. `lease_until` is the database's clock, the other times are
+# the product's, which a demonstration may hurry.
+batches = Table(
+    "batches",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("batch_id", Uuid, primary_key=True),
+    Column("message_class", Text, nullable=False),
+    Column("source_name", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("treatment_id", Text, nullable=False),
+    Column("activity_id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("provider", Text, nullable=False, server_default=text("''")),
+    Column("template", Text, nullable=False),
+    Column("template_version", Integer, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    Column("create_time", _TIME, nullable=False),
+    Column("started_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Column("claimed", Boolean, nullable=False, server_default=text("false")),
+    Column("lease_token", BigInteger, nullable=False),
+    Column("lease_until", _TIME, nullable=False),
+    Column("finish_time", _TIME),
+    Index("batches_run", "project", "run_id"),
+)
+
+# One row for each call of a provider. It is there before the call; DISPATCHING without an end is a call in doubt.
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("batch_id", Uuid, primary_key=True),
+    Column("chunk", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("lease_token", BigInteger, nullable=False),
+    Column("message_count", Integer, nullable=False),
+    Column("start_time", _TIME, nullable=False),
+    Column("end_time", _TIME),
+)
+
+# The ledger. Indexes are few on purpose, and none holds a column that changes, so that updates stay on their page.
+messages = Table(
+    "messages",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("message_id", Uuid, primary_key=True),
+    Column("batch_id", Uuid, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("endpoint_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    # 128 bits of run, activity, occurrence, channel and address; NULL for messages that do not use their address up.
+    Column("address_key", Uuid),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("origination", Text, nullable=False),
+    Column("use_case", Text, nullable=False),
+    Column("part_count", SmallInteger, nullable=False),
+    Column("chunk", Integer),
+    Column("failed_attempts", SmallInteger, nullable=False, server_default=text("0")),
+    Column("provider_message_id", Text, nullable=False, server_default=text("''")),
+    Column("create_time", _TIME, nullable=False),
+    Column("update_time", _TIME, nullable=False),
+    Column("accept_time", _TIME),
+    Index("messages_batch", "project", "batch_id"),
+    Index(
+        "messages_address",
+        "project",
+        "address_key",
+        unique=True,
+        postgresql_where=text("address_key IS NOT NULL"),
+    ),
+)
+
+# Only for providers with receipts and ids of their own.
+provider_messages = Table(
+    "provider_messages",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("provider_message_id", Text, primary_key=True),
+    Column("message_id", Uuid, nullable=False),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("receipt_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("time", _TIME, nullable=False),
+    Column("message_id", Uuid),
+    Column("provider_message_id", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("permanent", Boolean, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("received_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Column("state", Text, nullable=False),
+    Index("receipts_message", "project", "message_id"),
+    Index("receipts_pending", "received_at", postgresql_where=text("state = 'PENDING'")),
+)

@@ -1,0 +1,1 @@
+"""The projects service: projects, API keys and the audit log."""

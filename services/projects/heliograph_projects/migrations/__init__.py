@@ -1,0 +1,1 @@
+"""Schema changes of the projects service, in order; run by heliograph_kit.migrations."""

@@ -1,0 +1,42 @@
+"""Settings of the segments service; read from `HELIOGRAPH_SEGMENTS_…`, else `HELIOGRAPH_…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from heliograph_kit.settings import ServiceSettings
+
+
+class SegmentsSettings(ServiceSettings):
+    """What the segments service can be told."""
+
+    service: ClassVar[str] = "segments"
+
+    import_root: Path | None = Field(
+        default=None, description="absolute path of the folder that imports may read; without it no file is imported"
+    )
+    import_lease_seconds: float = Field(
+        default=10, ge=0.2, le=600, description="how long an import stands still when its worker dies, seconds"
+    )
+    import_poll_seconds: float = Field(
+        default=0.5, ge=0.05, le=60, description="how often idle workers look for new imports, seconds"
+    )
+    import_piece_bytes: int = Field(
+        default=1024 * 1024,
+        ge=1024,
+        le=16 * 1024 * 1024,
+        description="size of the pieces of a file that are written in one transaction, bytes",
+    )
+    import_active_jobs: int = Field(
+        default=10, ge=1, le=1000, description="how many unfinished imports a project may have"
+    )
+
+    @field_validator("import_root")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_absolute():
+            raise ValueError("must be an absolute path")
+        return value

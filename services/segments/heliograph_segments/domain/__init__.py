@@ -1,0 +1,1 @@
+"""What endpoints and segments are and mean: pure, standard library only."""

@@ -1,0 +1,128 @@
+"""Import jobs: what they are and how they move on (pinpoint-1 3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from heliograph_segments.domain.import_rows import MAX_FAILURES, RowFailure
+from heliograph_segments.domain.problems import Problem
+
+MAX_SOURCE = 1024
+
+
+class JobFormat(StrEnum):
+    """What the file of an import holds."""
+
+    CSV = "CSV"
+    NDJSON = "NDJSON"
+
+
+class JobState(StrEnum):
+    """Where a job stands; the order of pinpoint-1 3.5."""
+
+    CREATED = "CREATED"
+    INITIALIZING = "INITIALIZING"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing happens any more."""
+        return self in (JobState.COMPLETED, JobState.FAILED)
+
+
+@dataclass(frozen=True)
+class Job:
+    """An import with its progress."""
+
+    project: str
+    job_id: str
+    format: JobFormat
+    source: str
+    created_at: datetime
+    state: JobState = JobState.CREATED
+    failure_reason: str = ""
+    failure_message: str = ""
+    total_pieces: int = 0
+    completed_pieces: int = 0
+    failed_pieces: int = 0
+    processed_count: int = 0
+    failed_count: int = 0
+    created_count: int = 0
+    size_bytes: int = 0
+    modified_ns: int = 0
+    done_bytes: int = 0
+    done_lines: int = 0
+    failures: tuple[RowFailure, ...] = ()
+    completed_at: datetime | None = None
+
+    def opened(self, size_bytes: int, modified_ns: int, piece_bytes: int) -> Job:
+        """Return the job with its file looked at; a piece is every line that begins in so many bytes."""
+        return replace(
+            self,
+            state=JobState.INITIALIZING,
+            size_bytes=size_bytes,
+            modified_ns=modified_ns,
+            total_pieces=-(-size_bytes // piece_bytes),
+        )
+
+    def advanced(
+        self,
+        *,
+        done_bytes: int,
+        done_lines: int,
+        rows: int,
+        failures: Sequence[RowFailure],
+        piece_bytes: int,
+    ) -> Job:
+        """Return the job after a piece: `rows` read, the failed ones included."""
+        whole = done_bytes >= self.size_bytes
+        return replace(
+            self,
+            state=JobState.PROCESSING,
+            done_bytes=done_bytes,
+            done_lines=done_lines,
+            completed_pieces=self.total_pieces if whole else done_bytes // piece_bytes,
+            processed_count=self.processed_count + rows,
+            failed_count=self.failed_count + len(failures),
+            failures=(*self.failures, *failures)[:MAX_FAILURES],
+        )
+
+    def with_created(self, count: int) -> Job:
+        """Return the job with so many more endpoints that did not exist before."""
+        return replace(self, created_count=self.created_count + count)
+
+    def completed(self, now: datetime) -> Job:
+        """Return the job at its good end."""
+        return replace(self, state=JobState.COMPLETED, completed_at=now)
+
+    def failed(self, reason: str, message: str, now: datetime, *, piece: bool = False) -> Job:
+        """Return the job at its bad end; what was written stays written."""
+        return replace(
+            self,
+            state=JobState.FAILED,
+            failure_reason=reason,
+            failure_message=message,
+            failed_pieces=self.failed_pieces + int(piece),
+            completed_at=now,
+        )
+
+    @property
+    def imported_count(self) -> int:
+        """How many rows were written."""
+        return self.processed_count - self.failed_count
+
+
+def check_source(source: str) -> list[Problem]:
+    """Say what is wrong with the source of an import; where it leads is looked at elsewhere."""
+    if not source:
+        return [Problem("import_job.source", "REQUIRED", "is required")]
+    if len(source) > MAX_SOURCE:
+        return [Problem("import_job.source", "TOO_LONG", f"must have at most {MAX_SOURCE} characters")]
+    if not source.startswith("file:") or source == "file:" or "\x00" in source:
+        return [Problem("import_job.source", "MALFORMED", "must be file: and a path")]
+    return []

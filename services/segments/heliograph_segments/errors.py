@@ -1,0 +1,121 @@
+"""What can go wrong in the segments service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from heliograph_kit.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Violation,
+)
+from heliograph_kit.names import format_name
+from heliograph_segments.domain.problems import Problem
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Let input pass that has no problems.
+
+    Raises:
+        InvalidArgument: with a violation for every problem.
+    """
+    violations = [Violation(found.field, found.description, found.reason) for found in problems]
+    if violations:
+        raise InvalidArgument(violations)
+
+
+class EndpointNotFound(NotFound):
+    """No such endpoint."""
+
+    reason = "ENDPOINT_NOT_FOUND"
+
+    def __init__(self, project: str, endpoint_id: str) -> None:
+        """Take the endpoint asked for."""
+        name = format_name(project, "endpoints", endpoint_id)
+        super().__init__("there is no such endpoint", resource_type="endpoint", resource=name)
+
+
+class SegmentNotFound(NotFound):
+    """No such segment, or no such version of it."""
+
+    reason = "SEGMENT_NOT_FOUND"
+
+    def __init__(self, project: str, segment_id: str, version: int = 0) -> None:
+        """Take the segment asked for; version 0 is the latest."""
+        name = format_name(project, "segments", segment_id)
+        words = f"the segment has no version {version}" if version else "there is no such segment"
+        super().__init__(words, resource_type="segment", resource=name)
+
+
+class SnapshotNotFound(NotFound):
+    """No such snapshot."""
+
+    reason = "SNAPSHOT_NOT_FOUND"
+
+    def __init__(self, project: str, snapshot_id: str) -> None:
+        """Take the snapshot asked for."""
+        name = format_name(project, "snapshots", snapshot_id)
+        super().__init__("there is no such snapshot", resource_type="snapshot", resource=name)
+
+
+class SnapshotIdTaken(AlreadyExists):
+    """The snapshot id belongs to a snapshot of another segment or version."""
+
+    reason = "SNAPSHOT_ID_TAKEN"
+
+    def __init__(self, project: str, snapshot_id: str) -> None:
+        """Take the snapshot that is there."""
+        name = format_name(project, "snapshots", snapshot_id)
+        super().__init__(
+            "that snapshot was made from another segment or version; choose another id",
+            resource_type="snapshot",
+            resource=name,
+        )
+
+
+class ImportJobNotFound(NotFound):
+    """No such import job."""
+
+    reason = "IMPORT_JOB_NOT_FOUND"
+
+    def __init__(self, project: str, job_id: str) -> None:
+        """Take the job asked for."""
+        name = format_name(project, "importJobs", job_id)
+        super().__init__("there is no such import job", resource_type="import job", resource=name)
+
+
+class SegmentCycle(FailedPrecondition):
+    """A segment leads back to itself through its source segments."""
+
+    reason = "SEGMENT_CYCLE"
+
+
+class SourceSegmentMissing(FailedPrecondition):
+    """A source segment was deleted, or its version does not exist."""
+
+    reason = "SOURCE_SEGMENT_MISSING"
+
+
+class SegmentTooLarge(FailedPrecondition):
+    """With its sources written out, the segment has more conditions than can be evaluated."""
+
+    reason = "SEGMENT_TOO_LARGE"
+
+
+class TooManyActiveJobs(ResourceExhausted):
+    """The project has as many unfinished jobs as it may have."""
+
+    reason = "TOO_MANY_ACTIVE_JOBS"
+    retry_after = timedelta(seconds=10)
+
+    def __init__(self, project: str, limit: int) -> None:
+        """Take the project and how many jobs it may have."""
+        super().__init__(
+            f"at most {limit} jobs may be unfinished; wait for one to end",
+            subject=f"projects/{project}",
+            limit=str(limit),
+        )

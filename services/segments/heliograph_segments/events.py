@@ -1,0 +1,37 @@
+"""What the segments service announces, and what it hears."""
+
+from __future__ import annotations
+
+from heliograph.segments.v1 import events_pb2
+from heliograph_kit.ids import derived_id
+from heliograph_kit.names import format_name
+from heliograph_kit.outbox import Outgoing
+from heliograph_kit.streams import changes_subject
+from heliograph_segments.domain.jobs import Job
+
+SERVICE = "segments"
+
+
+def segment_updated(project: str, segment_id: str, version: int) -> Outgoing:
+    """Return the announcement of a new version."""
+    message = events_pb2.SegmentUpdated(segment=format_name(project, "segments", segment_id), version=version)
+    subject = changes_subject(SERVICE, project, "segment_updated")
+    return Outgoing(subject, message, derived_id("segment updated", project, segment_id, str(version)), project)
+
+
+def segment_deleted(project: str, segment_id: str) -> Outgoing:
+    """Return the announcement that a segment is gone."""
+    message = events_pb2.SegmentDeleted(segment=format_name(project, "segments", segment_id))
+    subject = changes_subject(SERVICE, project, "segment_deleted")
+    return Outgoing(subject, message, derived_id("segment deleted", project, segment_id), project)
+
+
+def import_finished(job: Job) -> Outgoing:
+    """Return the announcement that an import ended, well or badly."""
+    message = events_pb2.ImportFinished(
+        job=format_name(job.project, "importJobs", job.job_id),
+        imported_count=job.imported_count,
+        failed_count=job.failed_count,
+    )
+    subject = changes_subject(SERVICE, job.project, "import_finished")
+    return Outgoing(subject, message, derived_id("import finished", job.project, job.job_id), job.project)

@@ -1,0 +1,199 @@
+"""The worker of import jobs: leases one, writes it piece by piece, goes on where a dead worker stopped.
+
+A piece and the job's progress commit together, under the fence of the lease. Whoever continues therefore begins behind
+exactly the rows that are written: none is doubled and none is lost. While one piece is written the next is parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import psycopg
+from sqlalchemy.exc import SQLAlchemyError
+
+from heliograph_kit.clock import Clock
+from heliograph_kit.database import Database
+from heliograph_kit.outages import is_outage
+from heliograph_kit.outbox import Outbox
+from heliograph_kit.telemetry import tracer
+from heliograph_segments import events
+from heliograph_segments.config import SegmentsSettings
+from heliograph_segments.domain.import_rows import UnusableFile
+from heliograph_segments.domain.jobs import Job, JobFormat
+from heliograph_segments.imports.rows import Parsed, Rows, deriver, parse_piece, reader_of
+from heliograph_segments.imports.source import SourceFile, path_of
+from heliograph_segments.store import endpoints as endpoint_store
+from heliograph_segments.store import jobs as store
+from heliograph_segments.store.jobs import Leased, LeaseLost
+
+_log = logging.getLogger(__name__)
+_tracer = tracer(__name__)
+
+PIECE_FAILED = "PIECE_FAILED"
+_PIECE_ATTEMPTS = 5
+_PAUSE = timedelta(seconds=0.5)
+
+
+class ImportWorker:
+    """Takes import jobs, one at a time a process."""
+
+    def __init__(self, database: Database, outbox: Outbox, clock: Clock, settings: SegmentsSettings) -> None:
+        """Take what the jobs are written with."""
+        self._database = database
+        self._outbox = outbox
+        self._clock = clock
+        self._settings = settings
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for jobs now instead of at the next poll."""
+        self._woken.set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until told to stop; the piece in hand is finished and the job given back."""
+        while not stopping.is_set():
+            self._woken.clear()
+            if not await self.run_one(stopping):
+                await self._idle(stopping)
+
+    async def run_one(self, stopping: asyncio.Event) -> bool:
+        """Take one job and work on it; tell whether there was one."""
+        async with self._database.transaction() as conn:
+            leased = await store.lease(conn, self._settings.import_lease_seconds)
+        if leased is None:
+            return False
+        run = ImportRun(self._database, self._outbox, self._clock, self._settings, leased)
+        attributes = {"heliograph.project": leased.job.project, "heliograph.job": leased.job.job_id}
+        with _tracer.start_as_current_span("import", attributes=attributes):
+            try:
+                await run.work(stopping)
+            except LeaseLost:
+                _log.warning("import %s goes on elsewhere", leased.job.job_id)
+        return True
+
+    async def _idle(self, stopping: asyncio.Event) -> None:
+        waits = [asyncio.create_task(stopping.wait()), asyncio.create_task(self._woken.wait())]
+        try:
+            timeout = self._settings.import_poll_seconds
+            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+class ImportRun:
+    """One job under one lease."""
+
+    def __init__(
+        self, database: Database, outbox: Outbox, clock: Clock, settings: SegmentsSettings, leased: Leased
+    ) -> None:
+        """Take the job as it was leased, with the progress of whoever had it before."""
+        self._database = database
+        self._outbox = outbox
+        self._clock = clock
+        self._settings = settings
+        self._leased = leased
+
+    @property
+    def job(self) -> Job:
+        """The job as it is stored now."""
+        return self._leased.job
+
+    async def work(self, stopping: asyncio.Event) -> None:
+        """Write what is left of the job and end it, or give it back when told to stop.
+
+        Raises:
+            LeaseLost: another worker has it.
+        """
+        try:
+            path = path_of(self.job.source, self._settings.import_root)
+            with await asyncio.to_thread(SourceFile, path) as file:
+                rows = await asyncio.to_thread(reader_of, self.job.format, file)
+                await self._open(file)
+                finished = await self._write_all(file, rows, stopping)
+        except UnusableFile as error:
+            piece = error.reason == PIECE_FAILED
+            await self._end(self.job.failed(error.reason, error.message, self._clock.now(), piece=piece))
+            return
+        if finished:
+            await self._end(self.job.completed(self._clock.now()))
+            return
+        async with self._database.transaction() as conn:
+            await store.release(conn, self._leased)
+
+    async def _open(self, file: SourceFile) -> None:
+        job = self.job
+        if job.done_bytes:
+            if (job.size_bytes, job.modified_ns) != (file.size, file.modified_ns):
+                raise UnusableFile("SOURCE_CHANGED", "the file changed while it was imported")
+            return
+        opened = job.opened(file.size, file.modified_ns, self._settings.import_piece_bytes)
+        async with self._database.transaction() as conn:
+            self._leased = await store.update(conn, self._leased, opened, self._settings.import_lease_seconds)
+
+    async def _write_all(self, file: SourceFile, rows: Rows, stopping: asyncio.Event) -> bool:
+        coming = self._parsing(self.job, file, rows)
+        try:
+            while self.job.done_bytes < self.job.size_bytes:
+                parsed = await coming
+                if stopping.is_set():
+                    return False
+                after = self.job.advanced(
+                    done_bytes=parsed.end,
+                    done_lines=parsed.end_lines,
+                    rows=parsed.rows,
+                    failures=parsed.failures,
+                    piece_bytes=self._settings.import_piece_bytes,
+                )
+                if after.done_bytes < after.size_bytes:
+                    coming = self._parsing(after, file, rows)
+                await self._write(after, parsed)
+            return True
+        finally:
+            # The thread reads the file, which is closed behind us.
+            await asyncio.gather(coming, return_exceptions=True)
+
+    def _parsing(self, job: Job, file: SourceFile, rows: Rows) -> asyncio.Task[Parsed]:
+        # To the next multiple, so that pieces begin at the same places however long the lines are.
+        limit = self._settings.import_piece_bytes - job.done_bytes % self._settings.import_piece_bytes
+        derive = deriver(job.project)
+
+        def parse() -> Parsed:
+            piece = file.piece(job.done_bytes, job.done_lines, limit)
+            return parse_piece(piece, rows, derive, header=job.format is JobFormat.CSV)
+
+        return asyncio.create_task(asyncio.to_thread(parse))
+
+    async def _write(self, after: Job, parsed: Parsed) -> None:
+        """Write a piece; an outage is waited for, anything else that keeps failing ends the job."""
+        attempt = 1
+        while True:
+            try:
+                return await self._write_once(after, parsed)
+            except (SQLAlchemyError, psycopg.Error, OSError, endpoint_store.Race) as error:
+                away = is_outage(error) or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+                if not away and attempt >= _PIECE_ATTEMPTS:
+                    _log.exception("import %s: a piece cannot be written", self.job.job_id)
+                    words = f"the lines behind line {self.job.done_lines} cannot be written"
+                    raise UnusableFile(PIECE_FAILED, words) from error
+                attempt += not away
+                _log.warning("import %s: a piece is tried again: %s", self.job.job_id, error)
+            await asyncio.sleep(_PAUSE.total_seconds())
+
+    async def _write_once(self, after: Job, parsed: Parsed) -> None:
+        now, project = self._clock.now(), after.project
+        async with self._database.transaction() as conn:
+            existing = await endpoint_store.lock_existing(conn, project, sorted(parsed.updates))
+            written = await endpoint_store.write(conn, project, parsed.updates, existing, now, bulk=True)
+            await endpoint_store.write_users(conn, project, parsed.users)
+            job = after.with_created(written.created)
+            leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
+        self._leased = leased
+
+    async def _end(self, job: Job) -> None:
+        async with self._database.transaction() as conn:
+            self._leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
+            await self._outbox.add(conn, events.import_finished(job))

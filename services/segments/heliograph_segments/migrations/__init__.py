@@ -1,0 +1,1 @@
+"""The schema of the segments service, step by step."""

@@ -1,0 +1,144 @@
+"""Frozen audiences: a segment becomes a snapshot, a snapshot becomes pages of members."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+
+from pyroaring import BitMap
+
+from heliograph_kit.clock import Clock
+from heliograph_kit.database import Database
+from heliograph_segments.domain.endpoints import endpoint_key
+from heliograph_segments.domain.fields import Field, fields_of
+from heliograph_segments.domain.problems import Problem
+from heliograph_segments.errors import SegmentNotFound, SnapshotIdTaken, SnapshotNotFound, refuse
+from heliograph_segments.service.segments import compiled_rules
+from heliograph_segments.store import audience as store
+from heliograph_segments.store import segments as segment_store
+from heliograph_segments.store.audience import Snapshot
+from heliograph_segments.store.members import Members, Projection
+
+DEFAULT_PAGE = 500
+MAX_PAGE = 1000
+MAX_READ = 1000
+_SNAPSHOT_ID = re.compile(r"[a-z0-9-]{1,64}")
+
+
+class Audiences:
+    """Use cases over frozen audiences."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        """Take the record and the time."""
+        self._database = database
+        self._clock = clock
+
+    async def freeze(self, project: str, segment_id: str, version: int, snapshot_id: str) -> Snapshot:
+        """Store who is in a segment now under a snapshot id; the same id again returns the first snapshot.
+
+        Raises:
+            InvalidArgument: the snapshot id is malformed.
+            SegmentNotFound: there is no such segment or version.
+            SnapshotIdTaken: the id belongs to another segment or version.
+            SegmentCycle, SourceSegmentMissing, SegmentTooLarge: the sources of the segment changed.
+        """
+        problems: list[Problem] = []
+        if not _SNAPSHOT_ID.fullmatch(snapshot_id):
+            problems.append(Problem("snapshot_id", "MALFORMED", "must be 1 to 64 characters of a-z, 0-9 and -"))
+        if version < 0:
+            problems.append(Problem("segment_version", "OUT_OF_RANGE", "must not be negative"))
+        refuse(problems)
+        async with self._database.transaction() as conn:
+            before = await store.get_snapshot(conn, project, snapshot_id)
+            if before is not None:
+                return _same(before, segment_id, version)
+            segment = await segment_store.get(conn, project, segment_id, version)
+            if segment is None:
+                raise SegmentNotFound(project, segment_id, version)
+            now = self._clock.now()
+            compiled = await compiled_rules(conn, project, segment.rules, now, own_id=segment_id)
+            ordinals = await store.members(conn, project, compiled)
+            snapshot = Snapshot(project, snapshot_id, segment_id, segment.version, len(ordinals), now)
+            if await store.insert_snapshot(conn, snapshot, ordinals):
+                return snapshot
+        # Somebody froze the same id meanwhile: theirs is the first, and visible only to a new statement.
+        return _same(await self.get(project, snapshot_id), segment_id, version)
+
+    async def get(self, project: str, snapshot_id: str) -> Snapshot:
+        """Return a snapshot.
+
+        Raises:
+            SnapshotNotFound: there is none.
+        """
+        async with self._database.transaction() as conn:
+            snapshot = await store.get_snapshot(conn, project, snapshot_id)
+        if snapshot is None:
+            raise SnapshotNotFound(project, snapshot_id)
+        return snapshot
+
+    async def pages(
+        self, project: str, snapshot_id: str, after: int, page_size: int, paths: Sequence[str]
+    ) -> AsyncIterator[Members]:
+        """Yield the members of a snapshot behind an ordinal, `page_size` ordinals a page (0: 500).
+
+        A page holds fewer members than ordinals when some were deleted, and is left out when all were. While a page is
+        being sent the next one is read.
+
+        Raises:
+            InvalidArgument: a field that does not exist, a size or a position out of range.
+            SnapshotNotFound: there is no such snapshot.
+        """
+        fields, problems = fields_of(list(paths))
+        if not 0 <= page_size <= MAX_PAGE:
+            problems.append(
+                Problem("page_size", "OUT_OF_RANGE", f"must be from 1 to {MAX_PAGE}, or 0 for {DEFAULT_PAGE}")
+            )
+        if after < 0:
+            problems.append(Problem("after_ordinal", "OUT_OF_RANGE", "must not be negative"))
+        refuse(problems)
+        async with self._database.transaction() as conn:
+            ordinals = await store.read_members(conn, project, snapshot_id)
+        if ordinals is None:
+            raise SnapshotNotFound(project, snapshot_id)
+        size, projection = page_size or DEFAULT_PAGE, Projection(fields)
+        # A position above everything is behind the last member; the bitmap itself knows 32 bits only.
+        first = ordinals.rank(after) if after < 2**32 else len(ordinals)
+        coming: asyncio.Task[Members] | None = None
+        try:
+            for start in range(first, len(ordinals), size):
+                current = coming or asyncio.create_task(self._page(project, projection, ordinals, start, size))
+                coming = None
+                members = await current
+                if start + size < len(ordinals):
+                    coming = asyncio.create_task(self._page(project, projection, ordinals, start + size, size))
+                if len(members):
+                    yield members
+        finally:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+
+    async def _page(self, project: str, projection: Projection, ordinals: BitMap, start: int, size: int) -> Members:
+        async with self._database.transaction() as conn:
+            return await projection.by_ordinal(conn, project, list(ordinals[start : start + size]))
+
+    async def read(self, project: str, endpoint_ids: Sequence[str], paths: Sequence[str]) -> Members:
+        """Return given endpoints as one page, in the order asked; unknown ids are left out.
+
+        Raises:
+            InvalidArgument: more than 1,000 ids, or a field that does not exist.
+        """
+        fields: list[Field]
+        fields, problems = fields_of(list(paths))
+        if len(endpoint_ids) > MAX_READ:
+            problems.append(Problem("endpoint_ids", "TOO_MANY", f"must name at most {MAX_READ} endpoints"))
+        refuse(problems)
+        async with self._database.transaction() as conn:
+            return await Projection(fields).by_key(conn, project, [endpoint_key(name) for name in endpoint_ids])
+
+
+def _same(snapshot: Snapshot, segment_id: str, version: int) -> Snapshot:
+    if snapshot.segment_id != segment_id or version not in (0, snapshot.segment_version):
+        raise SnapshotIdTaken(snapshot.project, snapshot.snapshot_id)
+    return snapshot

@@ -1,0 +1,83 @@
+"""gRPC face of frozen audiences, for other services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+
+from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+from heliograph_kit.names import format_name, parse_name, project_of
+from heliograph_segments.service.audience import Audiences
+from heliograph_segments.servicers.endpoint_messages import stamp
+from heliograph_segments.store.audience import Snapshot
+from heliograph_segments.store.members import Members
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AudienceServicer(audience_pb2_grpc.AudienceServiceServicer):
+    """Parses, calls, translates."""
+
+    def __init__(self, audiences: Audiences) -> None:
+        """Take the use cases."""
+        self._audiences = audiences
+
+    async def FreezeSegment(
+        self, request: audience_pb2.FreezeSegmentRequest, context: Context
+    ) -> audience_pb2.Snapshot:
+        """Freeze a segment."""
+        name = parse_name(request.segment, "segments", field="segment")
+        snapshot = await self._audiences.freeze(name.project, name.id, request.segment_version, request.snapshot_id)
+        return _write_snapshot(snapshot)
+
+    async def GetSnapshot(self, request: audience_pb2.GetSnapshotRequest, context: Context) -> audience_pb2.Snapshot:
+        """Return a snapshot."""
+        name = parse_name(request.name, "snapshots")
+        return _write_snapshot(await self._audiences.get(name.project, name.id))
+
+    async def StreamMembers(
+        self, request: audience_pb2.StreamMembersRequest, context: Context
+    ) -> AsyncIterator[audience_pb2.MemberPage]:
+        """Stream members."""
+        name = parse_name(request.snapshot, "snapshots", field="snapshot")
+        pages = self._audiences.pages(name.project, name.id, request.after_ordinal, request.page_size, request.fields)
+        async for members in pages:
+            yield _write_page(members, request.fields)
+
+    async def ReadEndpoints(
+        self, request: audience_pb2.ReadEndpointsRequest, context: Context
+    ) -> audience_pb2.MemberPage:
+        """Read given endpoints."""
+        project = project_of(request.project, field="project")
+        members = await self._audiences.read(project, request.endpoint_ids, request.fields)
+        return _write_page(members, request.fields)
+
+
+def _write_snapshot(snapshot: Snapshot) -> audience_pb2.Snapshot:
+    return audience_pb2.Snapshot(
+        name=format_name(snapshot.project, "snapshots", snapshot.snapshot_id),
+        segment=format_name(snapshot.project, "segments", snapshot.segment_id),
+        segment_version=snapshot.segment_version,
+        member_count=snapshot.member_count,
+        as_of_time=stamp(snapshot.as_of),
+    )
+
+
+def _write_page(members: Members, paths: Sequence[str]) -> audience_pb2.MemberPage:
+    return audience_pb2.MemberPage(
+        ordinals=members.ordinals,
+        endpoint_ids=members.endpoint_ids,
+        user_ids=members.user_ids,
+        channels=members.channels,
+        addresses=members.addresses,
+        opted_out=members.opted_out,
+        inactive=members.inactive,
+        cohorts=members.cohorts,
+        time_zones=members.time_zones,
+        columns=[
+            audience_pb2.MemberColumn(path=path, values=column.values, counts=column.counts)
+            for path, column in zip(paths, members.columns, strict=True)
+        ],
+    )

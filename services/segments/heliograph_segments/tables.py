@@ -1,0 +1,136 @@
+"""The tables of the segments service, in the schema `segments`. The project is the first column of every key."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, LargeBinary, MetaData, SmallInteger, Table
+from sqlalchemy import Text as String
+from sqlalchemy.dialects.postgresql import JSONB
+
+from heliograph_kit.outbox import outbox_tables
+
+SCHEMA = "segments"
+metadata = MetaData(schema=SCHEMA)
+mail = outbox_tables(metadata)
+
+# The last ordinal given in each project. Ordinals are never given twice, so this row outlives the endpoints.
+counters = Table(
+    "counters",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("last_ordinal", BigInteger, nullable=False),
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("project", String, primary_key=True),
+    # The id in lower case: ids are case-insensitive (pinpoint-1 2.2).
+    Column("endpoint_key", String, primary_key=True),
+    Column("endpoint_id", String, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("cohort", SmallInteger, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("address", String, nullable=False),
+    # name -> list of strings; an attribute without values is not there.
+    Column("attributes", JSONB, nullable=False),
+    # name -> number
+    Column("metrics", JSONB, nullable=False),
+    # member -> string, with Pinpoint's names
+    Column("demographic", JSONB, nullable=False),
+    # member -> string, Latitude and Longitude -> number
+    Column("location", JSONB, nullable=False),
+    Column("user_id", String, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("opted_out", Boolean, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("effective_at", DateTime(timezone=True), nullable=False),
+    Column("last_active_at", DateTime(timezone=True), nullable=False),
+)
+Index("endpoints_ordinal", endpoints.c.project, endpoints.c.ordinal, unique=True)
+
+users = Table(
+    "users",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("user_id", String, primary_key=True),
+    Column("attributes", JSONB, nullable=False),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("segment_id", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("tags", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+segment_versions = Table(
+    "segment_versions",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("segment_id", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("display_name", String, nullable=False),
+    Column("rules", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("snapshot_id", String, primary_key=True),
+    Column("segment_id", String, nullable=False),
+    Column("segment_version", Integer, nullable=False),
+    Column("member_count", BigInteger, nullable=False),
+    Column("as_of", DateTime(timezone=True), nullable=False),
+    # A roaring bitmap of ordinals in the portable format.
+    Column("members", LargeBinary, nullable=False),
+)
+
+import_jobs = Table(
+    "import_jobs",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("job_id", String, primary_key=True),
+    Column("format", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("failure_reason", String, nullable=False),
+    Column("failure_message", String, nullable=False),
+    Column("total_pieces", Integer, nullable=False),
+    Column("completed_pieces", Integer, nullable=False),
+    Column("failed_pieces", Integer, nullable=False),
+    Column("processed_count", BigInteger, nullable=False),
+    Column("failed_count", BigInteger, nullable=False),
+    Column("created_count", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # When the file was last modified, nanoseconds: another file under the same name is not continued.
+    Column("modified_ns", BigInteger, nullable=False),
+    # Everything before this byte is written, or counted as failed.
+    Column("done_bytes", BigInteger, nullable=False),
+    Column("done_lines", BigInteger, nullable=False),
+    # [[line, reason, field, message], ...]; at most 100.
+    Column("failures", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("completed_at", DateTime(timezone=True)),
+    # Leases run on the database's clock: the product's may be hurried. The fence grows with every lease given.
+    Column("lease_until", DateTime(timezone=True)),
+    Column("fence", BigInteger, nullable=False),
+    Index("import_jobs_open", "created_at", postgresql_where="completed_at IS NULL"),
+)
+
+# Answers of creating calls by request id, so that a repetition finds the first one.
+requests = Table(
+    "requests",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("method", String, primary_key=True),
+    Column("request_id", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("resource_id", String, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)

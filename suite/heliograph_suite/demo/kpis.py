@@ -1,0 +1,66 @@
+"""Chapter five: what analytics says, from events alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from heliograph.analytics.v1 import analytics_pb2
+from heliograph_suite.demo.stage import PROJECT, Stage, until
+
+PERIOD = timedelta(days=560)
+# Shown name -> (which campaign or journey of the story, name of the key figure)
+_KPIS = {
+    "campaign messages targeted": ("email_campaign", "targeted"),
+    "campaign messages accepted": ("email_campaign", "sent"),
+    "journey messages accepted": ("journey_name", "sent"),
+    "journey delivery rate": ("journey_name", "delivery-rate"),
+    "journey open rate": ("journey_name", "open-rate"),
+}
+
+
+async def ask(stage: Stage) -> None:
+    """Wait until the recorder has everything, and ask for the figures."""
+    analytics = stage.clients.analytics
+    steps = len(_KPIS) + 3
+
+    async def settled() -> analytics_pb2.IngestStatus | None:
+        status = await analytics.GetIngestStatus(analytics_pb2.GetIngestStatusRequest(parent=PROJECT))
+        return status if status.backlog_count == 0 else None
+
+    await until("the recorder to store every event", settled, within=60)
+    kpis: dict[str, float] = {}
+    now = datetime.now(UTC)
+    counted = await analytics.CountEvents(
+        analytics_pb2.CountEventsRequest(
+            parent=PROJECT,
+            event_types=["purchase"],
+            start_time=_timestamp(now - PERIOD),
+            end_time=_timestamp(now),
+            metric="amount",
+        )
+    )
+    purchases = counted.rows[0]
+    kpis["purchases"] = purchases.event_count
+    kpis["buyers"] = purchases.endpoint_count
+    kpis["revenue, dollars"] = round(purchases.metric.sum, 2)
+    kpis["average purchase, dollars"] = round(purchases.metric.average, 2)
+    stage.progress(1, steps)
+    actives = await analytics.DailyActives(
+        analytics_pb2.DailyActivesRequest(parent=PROJECT, start_time=_timestamp(now - PERIOD), end_time=_timestamp(now))
+    )
+    busiest = max(actives.days, key=lambda day: day.user_count)
+    kpis[f"active users on the busiest day, {busiest.date}"] = busiest.user_count
+    stage.progress(2, steps)
+    for number, (shown, (parent, name)) in enumerate(_KPIS.items(), start=3):
+        answer = await analytics.GetKpi(analytics_pb2.GetKpiRequest(parent=stage.names[parent], kpi=name))
+        kpis[shown] = round(answer.rows[0].values[0].value, 4) if answer.rows else 0
+        stage.progress(number, steps)
+    stage.figures["kpis"] = kpis
+
+
+def _timestamp(value: datetime) -> Timestamp:
+    written = Timestamp()
+    written.FromDatetime(value)
+    return written

@@ -1,0 +1,78 @@
+"""`heliograph up` and `heliograph status`: what starts, what is restarted, what is told, what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from heliograph.projects.v1 import projects_pb2
+from heliograph_kit.embedded import EmbeddedNats, EmbeddedPostgres
+from heliograph_kit.settings import PORTS
+from heliograph_kit.testing import eventually
+from heliograph_suite.demo.stage import Clients
+from tests.acceptance.conftest import RunningSuite, started
+from tests.acceptance.spans import SpanCollector
+
+pytestmark = pytest.mark.acceptance
+
+
+def heliograph(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "heliograph_suite.cli", *arguments]
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+
+def test_status_shows_every_part_ready(suite: RunningSuite) -> None:
+    shown = heliograph("status", "--dir", str(suite.directory))
+    assert shown.returncode == 0, shown.stdout
+    assert shown.stdout.count("ready") == 9
+
+
+async def test_a_killed_service_comes_back_and_answers(suite: RunningSuite, clients: Clients) -> None:
+    before = suite.kill("projects")
+
+    async def back() -> bool:
+        return suite.state()["services"]["projects"]["state"] == "ready" and suite.pid_of("projects") != before
+
+    await eventually(back, within=30)
+    assert suite.state()["services"]["projects"]["restarts"] >= 1
+    await clients.projects.ListProjects(projects_pb2.ListProjectsRequest())
+
+
+def test_nothing_started_is_told_as_such(tmp_path: Path) -> None:
+    shown = heliograph("status", "--dir", str(tmp_path / "none"))
+    assert shown.returncode == 1
+    assert "heliograph up" in shown.stdout
+
+
+def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", PORTS["segments"]))
+        squatter.listen()
+        shown = heliograph("up", "--dir", str(tmp_path / "suite"))
+    assert shown.returncode == 1
+    assert f"port {PORTS['segments']}" in shown.stdout
+    assert f"pid {os.getpid()}" in shown.stdout
+    assert not (tmp_path / "suite" / "state.json").exists()
+
+
+def test_ctrl_c_stops_everything_and_leaves_nothing(tmp_path: Path) -> None:
+    with SpanCollector() as spans, started(tmp_path, {}, spans) as running:
+        everything = psutil.Process(running.process.pid).children(recursive=True)
+        pids = {child["pid"] for child in running.state()["services"].values()}
+        assert pids <= {child.pid for child in everything}
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(60) == 0
+        _, alive = psutil.wait_procs(everything, timeout=5)
+        assert alive == []
+        assert {child["state"] for child in running.state()["services"].values()} == {"stopped"}
+        assert not EmbeddedPostgres(tmp_path / "postgres").running
+        assert not EmbeddedNats(tmp_path / "nats").running

@@ -1,0 +1,1 @@
+"""The repository itself: one version, clean locks, complete folders, documented settings."""

@@ -1,0 +1,51 @@
+"""Import rules that import-linter cannot say: the SDK is written against pluggy alone, domains against nothing."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SDK = ROOT / "plugins/sdk/heliograph_channels"
+DOMAINS = sorted(path for path in ROOT.glob("services/*/heliograph_*/domain*") if path.name in ("domain", "domain.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Top-level names of what a module imports; relative imports are its own."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def modules(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules(SDK), ids=lambda path: str(path.relative_to(SDK)))
+def test_the_sdk_imports_pluggy_and_the_standard_library(path: Path) -> None:
+    allowed = {"heliograph_channels", "pluggy"}
+    if "testing" in path.parts or path.stem == "testing":
+        allowed |= {"pytest", "jsonschema"}  # the extra [testing]
+
+    assert {name for name in imports(path) if name not in sys.stdlib_module_names} <= allowed
+
+
+@pytest.mark.parametrize("path", DOMAINS, ids=lambda path: str(path.parent.name))
+def test_a_domain_imports_the_standard_library_alone(path: Path) -> None:
+    for module in modules(path):
+        foreign = {name for name in imports(module) if name not in sys.stdlib_module_names}
+        assert foreign <= {path.parent.name}, module.name
+
+
+@pytest.mark.parametrize("path", DOMAINS, ids=lambda path: str(path.parent.name))
+def test_a_domain_asks_neither_clock_nor_chance(path: Path) -> None:
+    forbidden = {"datetime.now", "datetime.utcnow", "date.today", "time.time", "time.monotonic", "uuid.uuid4"}
+    for module in modules(path):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert f"{node.value.id}.{node.attr}" not in forbidden, f"{module.name}:{node.lineno}"
+                assert node.value.id != "secrets", f"{module.name}:{node.lineno}"
