@@ -69,7 +69,7 @@ class RunningSuite:
         return (self.directory / "logs" / f"{service}.log").read_text(errors="replace")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSuite]:
     """A suite with hurried clocks for journeys and registrations, and every span collected."""
     directory = tmp_path_factory.mktemp("suite")

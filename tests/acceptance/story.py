@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
@@ -100,8 +101,13 @@ async def start_campaign(
 
 
 async def run_of(clients: Clients, campaign: str) -> campaigns_pb2.Run | None:
-    """Return the newest run of a campaign."""
-    runs = (await clients.campaigns.ListRuns(campaigns_pb2.ListRunsRequest(parent=campaign))).runs
+    """Return the newest run of a campaign; None also while the service is away."""
+    try:
+        runs = (await clients.campaigns.ListRuns(campaigns_pb2.ListRunsRequest(parent=campaign))).runs
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return None
+        raise
     return runs[0] if runs else None
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from heliograph.campaigns.v1 import campaigns_pb2
 from heliograph.common.v1 import access_pb2
-from heliograph.messaging.v1 import messages_pb2, templates_pb2
+from heliograph.messaging.v1 import channels_pb2, templates_pb2
 from heliograph.projects.v1 import access_pb2 as keys_pb2
 from heliograph.projects.v1 import projects_pb2
 from heliograph.segments.v1 import segments_pb2
@@ -27,7 +27,7 @@ async def refusals(clients: Clients, project: str) -> set[tuple[str, str]]:
         clients.segments.ListSegments(segments_pb2.ListSegmentsRequest(parent=project)),
         clients.campaigns.ListCampaigns(campaigns_pb2.ListCampaignsRequest(parent=project)),
         clients.templates.ListTemplates(templates_pb2.ListTemplatesRequest(parent=project)),
-        clients.messages.ListMessages(messages_pb2.ListMessagesRequest(parent=project)),
+        clients.channels.ListChannels(channels_pb2.ListChannelsRequest(parent=project)),
     ]
     found: set[tuple[str, str]] = set()
     for call in calls:

@@ -12,11 +12,11 @@ from heliograph_suite.demo.stage import PROJECT, Stage, until
 PERIOD = timedelta(days=560)
 # Shown name -> (which campaign or journey of the story, name of the key figure)
 _KPIS = {
-    "campaign messages targeted": ("email_campaign", "targeted"),
-    "campaign messages accepted": ("email_campaign", "sent"),
-    "journey messages accepted": ("journey_name", "sent"),
-    "journey delivery rate": ("journey_name", "delivery-rate"),
-    "journey open rate": ("journey_name", "open-rate"),
+    "campaign messages targeted": ("email_campaign", "messages-targeted"),
+    "campaign messages accepted": ("email_campaign", "messages-sent"),
+    "journey messages accepted": ("journey_name", "messages-sent"),
+    "journey delivery rate": ("journey_name", "messages-delivery-rate"),
+    "journey open rate": ("journey_name", "messages-open-rate"),
 }
 
 
@@ -55,9 +55,13 @@ async def ask(stage: Stage) -> None:
     stage.progress(2, steps)
     for number, (shown, (parent, name)) in enumerate(_KPIS.items(), start=3):
         answer = await analytics.GetKpi(analytics_pb2.GetKpiRequest(parent=stage.names[parent], kpi=name))
-        kpis[shown] = round(answer.rows[0].values[0].value, 4) if answer.rows else 0
+        kpis[shown] = _plain(answer.rows[0].values[0].value) if answer.rows else 0
         stage.progress(number, steps)
     stage.figures["kpis"] = kpis
+
+
+def _plain(value: float) -> float:
+    return int(value) if value.is_integer() else round(value, 4)
 
 
 def _timestamp(value: datetime) -> Timestamp:

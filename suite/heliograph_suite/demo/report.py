@@ -24,7 +24,7 @@ def show(figures: dict[str, Any], console: Console, json_path: Path) -> None:
     console.print(f"\n{figures['seconds']} s in all. The same figures: {json_path}")
     console.print(
         "Next: make demo ARGS=--stay leaves everything running · heliograph up starts an empty installation · "
-        "docs/quickstart.md makes the first calls · docs/plugin-guide.md adds a channel"
+        "the README makes the first calls · docs/plugin-guide.md adds a channel"
     )
 
 
@@ -108,4 +108,6 @@ def _kpis(figures: dict[str, Any]) -> Table:
 
 
 def _n(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) or float(value).is_integer() else f"{value:,.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.2f}" if value >= 100 else f"{value:.4g}"
