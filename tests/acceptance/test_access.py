@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import grpc
 import pytest
 
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.acceptance
 
 async def refusals(clients: Clients, project: str) -> set[tuple[str, str]]:
     """Try one reading call on every service; returns code and reason of each refusal."""
-    calls = [
+    calls: list[Awaitable[object]] = [
         clients.projects.GetProject(projects_pb2.GetProjectRequest(name=project)),
         clients.segments.ListSegments(segments_pb2.ListSegmentsRequest(parent=project)),
         clients.campaigns.ListCampaigns(campaigns_pb2.ListCampaignsRequest(parent=project)),

@@ -26,7 +26,7 @@ from tests.acceptance.story import (
     use_simulator,
 )
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(450)]
 PEOPLE = 20_000
 
 

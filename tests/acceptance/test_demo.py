@@ -15,7 +15,7 @@ import pytest
 
 from heliograph_suite.demo.mailbox import received
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(450)]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def demo(folder: Path) -> tuple[dict[str, Any], str]:
         [sys.executable, "-m", "heliograph_suite.cli", "demo", "--dir", str(folder / "suite"), "--json", str(figures)],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=420,
         check=False,
         env={**environment, "COLUMNS": "200"},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -53,7 +54,8 @@ async def test_an_installed_plugin_is_in_the_catalogue_with_no_other_change(
     assert simulator_name == "heliograph_channel_simulator"
     assert before == {"simulator", "smtp", "webhook"}
     place = tmp_path / "site"
-    subprocess.run(
+    await asyncio.to_thread(
+        subprocess.run,
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"),
             *("--disable-pip-version-check", "--root-user-action=ignore"),

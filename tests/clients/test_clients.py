@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,15 @@ def need(*tools: str) -> None:
             pytest.skip(f"{tool} is not installed")
 
 
-def run(*command: str, cwd: Path = ROOT, **environment: str) -> str:
+def run(*command: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=150, check=False
+        command,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
@@ -125,7 +131,7 @@ def test_a_go_client_does_the_work(services: dict[str, str]) -> None:
     need("go")
     folder = fresh("go")
     for plugin in GO_PLUGINS:
-        run("go", "install", plugin, GOBIN=str(folder / "bin"))
+        run("go", "install", plugin, environment={"GOBIN": str(folder / "bin")})
     stubs = folder / "heliograph"
     stubs.mkdir()
     protoc(
@@ -139,7 +145,11 @@ def test_a_go_client_does_the_work(services: dict[str, str]) -> None:
     (stubs / "go.mod").write_text("module heliograph.dev/heliograph\n\ngo 1.24\n")
     client = folder / "client"
     run("go", "build", "-o", str(client), ".", cwd=ROOT / "tests" / "clients" / "go")
-    check(json.loads(run(str(client), **services, HELIOGRAPH_PROJECT="from-go")), "from-go", "Unauthenticated")
+    check(
+        json.loads(run(str(client), environment={**services, "HELIOGRAPH_PROJECT": "from-go"})),
+        "from-go",
+        "Unauthenticated",
+    )
 
 
 def test_a_typescript_client_does_the_work(services: dict[str, str]) -> None:
@@ -155,5 +165,5 @@ def test_a_typescript_client_does_the_work(services: dict[str, str]) -> None:
         "--es_opt=target=ts,import_extension=js",
     )
     run("npx", "tsc", cwd=folder)
-    out = run("node", "out/main.js", cwd=folder, **services, HELIOGRAPH_PROJECT="from-typescript")
+    out = run("node", "out/main.js", cwd=folder, environment={**services, "HELIOGRAPH_PROJECT": "from-typescript"})
     check(json.loads(out), "from-typescript", "Unauthenticated")

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from heliograph_journeys.domain.journey import ConditionalSplit, Draft, Holdout, Message, RandomSplit, Wait
 from heliograph_journeys.domain.moving import draws
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 
 @dataclass
 class Walker:
@@ -19,7 +21,7 @@ class Walker:
 
     id: str
     at: str = ""
-    arrived: datetime = datetime.min.replace(tzinfo=UTC)
+    arrived: datetime = _NEVER
     sent: bool = False
     state: str = "ACTIVE"
     reason: str = ""

@@ -166,7 +166,7 @@ def test_limits_of_a_journey(draft: Draft, reason: str | None) -> None:
     ],
 )
 def test_limits_of_an_activity(doing: Doing, field: str | None, reason: str | None) -> None:
-    others = {"hello": a_message(), "text": a_message(channel="SMS"), "rest": a_wait()}
+    others: dict[str, Doing] = {"hello": a_message(), "text": a_message(channel="SMS"), "rest": a_wait()}
     found = found_in(a_draft({"it": doing, **others}))
     assert found == ({(f"activities[it]{field}", reason)} if reason else set())
 

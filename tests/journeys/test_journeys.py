@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import pytest
@@ -13,7 +13,7 @@ from opentelemetry import trace
 
 from heliograph.journeys.v1 import journeys_pb2 as pb
 from heliograph.journeys.v1 import journeys_pb2_grpc
-from heliograph.messaging.v1 import dispatch_pb2
+from heliograph.messaging.v1 import dispatch_pb2, events_pb2
 from heliograph_journeys.state import draft_from_json, draft_to_json
 from heliograph_journeys.tables import metadata
 from heliograph_journeys.translate import draft_from_proto
@@ -24,7 +24,7 @@ from tests.journeys.builders import SEGMENT, TEMPLATE
 from tests.journeys.conftest import Mailroom, metrics_of, waiting_at
 from tests.journeys.peer import Peer
 
-Stub = journeys_pb2_grpc.JourneyServiceStub
+Stub: TypeAlias = "journeys_pb2_grpc.JourneyServiceAsyncStub"
 PARENT = "projects/shop"
 
 
@@ -41,7 +41,7 @@ def the_journey(**changes: Any) -> pb.Journey:
     journey.activities["pause"].wait.next_activity = "opened"
     split = journey.activities["opened"].conditional_split
     split.conditions.add().message_event.message_activity = "hello"
-    split.conditions[0].message_event.event = 8  # OPENED
+    split.conditions[0].message_event.event = events_pb2.MESSAGE_EVENT_TYPE_OPENED
     split.evaluation_wait_for.FromTimedelta(timedelta(hours=12))
     split.true_activity, split.false_activity = "thanks", "again"
     journey.activities["thanks"].message.channel = "SMS"

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from heliograph.journeys.v1 import journeys_pb2 as pb
 from heliograph.journeys.v1 import journeys_pb2_grpc
+from heliograph.messaging.v1 import events_pb2
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.database import Database
 from heliograph_kit.embedded import free_port
@@ -42,7 +43,7 @@ def the_journey() -> pb.Journey:
     journey.activities["pause"].wait.next_activity = "opened"
     split = journey.activities["opened"].conditional_split
     split.conditions.add().message_event.message_activity = "hello"
-    split.conditions[0].message_event.event = 8  # OPENED
+    split.conditions[0].message_event.event = events_pb2.MESSAGE_EVENT_TYPE_OPENED
     split.evaluation_wait_for.FromTimedelta(timedelta(minutes=30))
     split.true_activity, split.false_activity = "coin", "again"
     coin = journey.activities["coin"].random_split
@@ -163,7 +164,7 @@ async def _nobody_moved_twice(database: Database) -> None:
         )
         assert twice.all() == []
         states = await conn.execute(text("SELECT state, count(*) FROM journeys.participants GROUP BY state"))
-        found = {state: count for state, count in states}
+        found: dict[str, int] = {row[0]: int(row[1]) for row in states}
         assert sum(found.values()) == PEOPLE
         assert "ACTIVE" not in found
         ended = await conn.execute(

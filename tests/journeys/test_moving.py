@@ -45,7 +45,8 @@ class InSets:
     table: StepTable
     where: dict[str, tuple[int, datetime, datetime | None]] = field(default_factory=dict)
     gone: dict[str, tuple[int, str]] = field(default_factory=dict)
-    happened: dict[str, dict[int, int]] = field(default_factory=dict)
+    ordinals: dict[str, int] = field(default_factory=dict)
+    happened: dict[int, dict[int, int]] = field(default_factory=dict)
     arrived: Counter[int] = field(default_factory=Counter)
     left: Counter[tuple[int, str]] = field(default_factory=Counter)
     entered: int = 0
@@ -78,14 +79,14 @@ class InSets:
             assert self.arrived[position] == here[position] + left
 
     def enter(self, ids: list[str], now: datetime) -> None:
-        people = [Person(id_, i, now) for i, id_ in enumerate(ids)]
+        people = [Person(id_, self.ordinals.setdefault(id_, len(self.ordinals)), now) for id_ in ids]
         self.apply(advance(self.table, RUN, entering=people, happened={}, now=now))
 
     def go_on(self, ids: list[str], now: datetime) -> None:
         due: dict[int, list[Person]] = {}
         for id_ in ids:
             step, arrived_at, _ = self.where[id_]
-            due.setdefault(step, []).append(Person(id_, 0, arrived_at))
+            due.setdefault(step, []).append(Person(id_, self.ordinals[id_], arrived_at))
         self.apply(advance(self.table, RUN, leaving=due, happened=self.happened, now=now))
 
     def due(self, now: datetime) -> list[str]:
@@ -148,7 +149,9 @@ def test_sets_move_as_one_by_one_and_nobody_is_lost_at_any_instant(data: st.Data
             sets.enter(fresh, now)
             for id_ in fresh:
                 slow.enter(id_, now)
-        if (waiting := sets.unsent()) and data.draw(st.booleans()):
+        waiting = sets.unsent()
+        sends = data.draw(st.booleans())
+        if waiting and sends:
             part = waiting[: data.draw(st.integers(1, len(waiting)))]
             sets.go_on(part, now)
             for id_ in part:
@@ -157,7 +160,7 @@ def test_sets_move_as_one_by_one_and_nobody_is_lost_at_any_instant(data: st.Data
             for id_ in data.draw(st.lists(st.sampled_from(sorted(slow.walkers)), max_size=4)):
                 message, event = data.draw(st.sampled_from(messages)), data.draw(st.sampled_from(["OPENED", "CLICKED"]))
                 slow.walkers[id_].happened.add((message, event))
-                bits = sets.happened.setdefault(id_, {})
+                bits = sets.happened.setdefault(sets.ordinals[id_], {})
                 position = table.positions[message]
                 bits[position] = bits.get(position, 0) | EVENT_BITS[event]
                 if id_ in sets.where:
@@ -225,7 +228,7 @@ def test_a_split_is_decided(hours: float, event: str | None, branch: str | None)
         a_draft({"hello": a_message("asks"), "asks": a_split("yes", "no"), "yes": a_wait(), "no": a_wait()})
     )
     position = table.positions["asks"]
-    happened = {"e": {table.positions["hello"]: EVENT_BITS[event]}} if event else {}
+    happened = {1: {table.positions["hello"]: EVENT_BITS[event]}} if event else {}
     person = Person("e", 1, NOON)
     moved = advance(table, RUN, leaving={position: [person]}, happened=happened, now=NOON + hours * HOUR)
     assert [move.branch for move in moved.moves] == ([branch] if branch else [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +13,7 @@ from email.message import Message
 from email.parser import BytesParser
 from email.policy import SMTP as SMTP_POLICY
 from pathlib import Path
+from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -27,7 +28,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     """Write a self-signed certificate for 127.0.0.1 and localhost; return its file and its key's."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     alternatives = x509.SubjectAlternativeName(
         [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     )
@@ -37,8 +38,8 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(alternatives, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -63,7 +64,7 @@ class RealServer:
     sessions: set[int] = field(default_factory=set)
     logins: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> RealServer:
+    def __enter__(self) -> Self:
         context = None
         if self.certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -121,15 +122,20 @@ class RealServer:
 
     def mails(self) -> list[Message]:
         """Parse what arrived with the standard library."""
-        return [
-            BytesParser(policy=SMTP_POLICY).parsebytes(bytes(envelope.content or b"")) for envelope in self.envelopes
-        ]
+        return [BytesParser(policy=SMTP_POLICY).parsebytes(content_of(envelope)) for envelope in self.envelopes]
+
+
+def content_of(envelope: Envelope) -> bytes:
+    """Return the octets a server took."""
+    assert isinstance(envelope.content, bytes)
+    return envelope.content
 
 
 class _Controller(Controller):
     def _trigger_server(self) -> None:
-        self.port = self.server.sockets[0].getsockname()[1]  # the base class would connect to the port it was told: 0
-        super()._trigger_server()
+        server: Any = self.server
+        self.port = server.sockets[0].getsockname()[1]  # the base class would connect to the port it was told: 0
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from heliograph_channels import PluginError, load_channels, load_registrars
 
 GROUP = "heliograph.trial"

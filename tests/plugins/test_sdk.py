@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from jsonschema import Draft202012Validator
+
 from heliograph_channels import (
     Capabilities,
     Kind,

@@ -14,8 +14,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+
 from heliograph_channel_simulator import SimulatorChannel, SimulatorRegistrar
 from heliograph_channels import (
     Accepted,
@@ -42,7 +44,7 @@ QUIET: dict[str, object] = {"delivered_share": 0}
 class TestSimulatorEmail(ChannelContract):
     kind = Kind.EMAIL
     good_address = "ann@example.com"
-    bad_addresses = ("ann", "ann@", "Ann <ann@example.com>")
+    bad_addresses: ClassVar[Sequence[str]] = ("ann", "ann@", "Ann <ann@example.com>")
 
     @pytest.fixture
     def provider(self) -> ChannelProvider:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from heliograph.segments.v1 import endpoints_pb2, segments_pb2
-
 from heliograph_segments.domain.endpoints import Endpoint
 from heliograph_segments.domain.segments import Combination, Dimensions, Group, Rules
 

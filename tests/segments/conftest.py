@@ -8,8 +8,8 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
-from heliograph.segments.v1 import audience_pb2_grpc, endpoints_pb2_grpc, jobs_pb2_grpc, segments_pb2_grpc
 
+from heliograph.segments.v1 import audience_pb2_grpc, endpoints_pb2_grpc, jobs_pb2_grpc, segments_pb2_grpc
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.rpc import channel
 from heliograph_kit.runtime import Runtime, running

@@ -5,8 +5,8 @@ from __future__ import annotations
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from heliograph.segments.v1 import endpoints_pb2, segments_pb2
 
+from heliograph.segments.v1 import endpoints_pb2, segments_pb2
 from heliograph_kit.bus import Bus
 from heliograph_kit.migrations import differences
 from heliograph_kit.rpc import reason_of, violations_of
@@ -16,9 +16,7 @@ from tests.segments.conftest import Api
 
 
 async def write(api: Api, *endpoints: endpoints_pb2.Endpoint) -> endpoints_pb2.UpdateEndpointsResponse:
-    return await api.endpoints.UpdateEndpoints(
-        endpoints_pb2.UpdateEndpointsRequest(parent=PARENT, endpoints=endpoints)
-    )
+    return await api.endpoints.UpdateEndpoints(endpoints_pb2.UpdateEndpointsRequest(parent=PARENT, endpoints=endpoints))
 
 
 async def read(api: Api, endpoint_id: str) -> endpoints_pb2.Endpoint:
@@ -91,7 +89,9 @@ async def test_user_attributes_belong_to_all_endpoints_of_the_user(api: Api) -> 
     await write(api, an_endpoint_message("e1", user=user))
     await write(api, an_endpoint_message("e2", user=endpoints_pb2.EndpointUser(user_id="u1")))
     # Without naming the user: it is the endpoint's own.
-    await write(api, an_endpoint_message("e2", user=endpoints_pb2.EndpointUser(attributes=lists(first=["Bea"], age=[]))))
+    await write(
+        api, an_endpoint_message("e2", user=endpoints_pb2.EndpointUser(attributes=lists(first=["Bea"], age=[])))
+    )
     for endpoint_id in ("e1", "e2"):
         held = (await read(api, endpoint_id)).user.attributes
         assert {name: list(values.values) for name, values in held.items()} == {"first": ["Bea"]}
@@ -110,9 +110,7 @@ async def test_the_same_endpoint_twice_in_a_batch_is_applied_in_order(api: Api) 
 async def test_ordinals_are_not_given_again_after_a_deletion(api: Api) -> None:
     await write(api, an_endpoint_message("e1"), an_endpoint_message("e2"))
     cohort = (await read(api, "e2")).cohort
-    deleted = await api.endpoints.DeleteEndpoint(
-        endpoints_pb2.DeleteEndpointRequest(name=f"{PARENT}/endpoints/e2")
-    )
+    deleted = await api.endpoints.DeleteEndpoint(endpoints_pb2.DeleteEndpointRequest(name=f"{PARENT}/endpoints/e2"))
     assert deleted.ordinal == 2
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await read(api, "e2")
@@ -134,7 +132,7 @@ async def test_a_batch_with_bad_endpoints_names_all_violations_and_writes_nothin
             an_endpoint_message("e5", location=endpoints_pb2.Location(latitude=91, longitude=0)),
         )
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert {violation.field: violation.reason for violation in violations_of(refused.value)} == {
+    assert dict(violations_of(refused.value)) == {
         "endpoints[1].endpoint_id": "MALFORMED",
         "endpoints[1].channel_type": "UNKNOWN_VALUE",
         "endpoints[2].attributes[a].values[0]": "TOO_LONG",
@@ -149,7 +147,7 @@ async def test_a_batch_with_bad_endpoints_names_all_violations_and_writes_nothin
 async def test_a_batch_holds_1_to_100_endpoints(api: Api, count: int) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await write(api, *(an_endpoint_message(f"e{number}") for number in range(count)))
-    assert [violation.field for violation in violations_of(refused.value)] == ["endpoints"]
+    assert [field for field, _ in violations_of(refused.value)] == ["endpoints"]
     await write(api, *(an_endpoint_message(f"e{number}") for number in range(100)))
 
 
@@ -174,9 +172,7 @@ async def test_a_segment_is_counted_stored_and_as_a_draft(api: Api) -> None:
     assert await count(api, segment=segment.name) == 1
     assert await count(api, rules=rules_message(having("plan", "gold", operator="EXCLUSIVE"))) == 2
     assert await count(api, rules=segments_pb2.SegmentRules()) == 3
-    sample = await api.segments.SampleSegment(
-        segments_pb2.SampleSegmentRequest(parent=PARENT, segment=segment.name)
-    )
+    sample = await api.segments.SampleSegment(segments_pb2.SampleSegmentRequest(parent=PARENT, segment=segment.name))
     assert [endpoint.endpoint_id for endpoint in sample.endpoints] == ["e1"]
 
 
@@ -193,7 +189,9 @@ async def test_an_update_adds_a_version_and_leaves_the_first_as_it_was(api: Api,
     assert first.display_name == "First"
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await api.segments.UpdateSegment(
-            segments_pb2.UpdateSegmentRequest(segment=segments_pb2.Segment(name=created.name, display_name="x", version=1))
+            segments_pb2.UpdateSegmentRequest(
+                segment=segments_pb2.Segment(name=created.name, display_name="x", version=1)
+            )
         )
     assert (refused.value.code(), reason_of(refused.value)) == (grpc.StatusCode.ABORTED, "CONFLICT")
     await api.segments.DeleteSegment(segments_pb2.DeleteSegmentRequest(name=created.name))
@@ -241,7 +239,7 @@ async def test_unknown_operators_and_broken_limits_are_named_by_their_paths(api:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await api.segments.CreateSegment(request)
     path = "segment.rules.groups[0].dimensions[0]"
-    assert {violation.field: violation.reason for violation in violations_of(refused.value)} == {
+    assert dict(violations_of(refused.value)) == {
         "segment.display_name": "REQUIRED",
         f"{path}.attributes[plan].operator": "UNKNOWN_VALUE",
         f"{path}.metrics[score].operator": "REQUIRED",
@@ -285,13 +283,11 @@ async def test_a_segment_may_not_lead_back_to_itself_nor_be_built_on_a_missing_o
                 segments_pb2.UpdateSegmentRequest(segment=segments_pb2.Segment(name=base.name, rules=built_on(target)))
             )
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        (violation,) = violations_of(refused.value)
-        assert violation.field == "segment.rules.groups[0].source_segments[0].segment"
-        assert violation.reason == reason
+        assert violations_of(refused.value) == [("segment.rules.groups[0].source_segments[0].segment", reason)]
     missing = f"{PARENT}/segments/{'0' * 32}"
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await count(api, rules=built_on(missing, base.name, missing))
-    assert [(v.field, v.reason) for v in violations_of(refused.value)] == [
+    assert violations_of(refused.value) == [
         ("rules.groups[0].source_segments[0].segment", "SOURCE_SEGMENT_MISSING"),
         ("rules.groups[0].source_segments[2].segment", "SOURCE_SEGMENT_MISSING"),
     ]
@@ -312,4 +308,4 @@ async def test_segments_of_another_project_are_not_seen(api: Api) -> None:
     assert reason_of(refused.value) == "SEGMENT_NOT_FOUND"
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await count(api, segment=theirs)
-    assert [violation.field for violation in violations_of(refused.value)] == ["segment"]
+    assert [field for field, _ in violations_of(refused.value)] == ["segment"]

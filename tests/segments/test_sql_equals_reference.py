@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from heliograph_kit.database import Database
-from heliograph_segments.domain.endpoints import CHANNELS, EndpointUpdate, fold, fold_users, rounded
+from heliograph_segments.domain.endpoints import CHANNELS, EndpointUpdate, Place, fold, fold_users, rounded
 from heliograph_segments.domain.evaluator import matches
 from heliograph_segments.domain.instants import instant_of
 from heliograph_segments.domain.segments import (
@@ -37,61 +40,78 @@ from heliograph_segments.store.compiler import compile_rules
 from tests.segments.builders import NOW
 
 # Few names and few values, so that conditions hit and miss; among them what the two languages might read differently.
-NAMES = st.sampled_from(["plan", "tier", "since", "näme"])
-TEXTS = st.sampled_from(["", "gold", "Gold", "old", "ß", "a'b\"c\\", "%", "_", "1", "2.5", "null", "true", "é", "e\u0301"])
-INSTANTS = st.sampled_from(
-    [
-        "2026-03-04",
-        "2026-03-04T00:00:00Z",
-        "2026-03-04T23:59:59.999Z",
-        "2026-03-03T23:30:00-01:00",
-        "2026-03-05T00:30+01:00",
-        "2026-02-28T10:00",
-        "2024-02-29",
-        "1999-12-31T23:59:59.123456789Z",
-    ]
-)
-ODD_INSTANTS = st.sampled_from(
-    ["2026-02-30", "2026-13-01", "2026-03-04T24:00:00Z", "2026-03-04 10:00", "now", "infinity", "2026-03-04T10:00:60Z"]
-    + ["2026-03-04T10:00.5Z", "٢٠٢٦-03-04", "2026-03-04T10:00:00z", "2026-03-04\n", "0000-01-01", "epoch"]
-)
-WORDS = st.one_of(TEXTS, INSTANTS, ODD_INSTANTS)
-LISTS = st.dictionaries(NAMES, st.lists(WORDS, max_size=3), max_size=3)
-NUMBERS = st.sampled_from([0.0, -0.0, 1.0, 2.5, -3.0, 0.1 + 0.2, 0.3, 1e-300, 1e308, 9007199254740993.0])
-DEGREES = st.integers(-900, 900).map(lambda tenths: rounded(tenths / 10))
-PLATFORMS = st.sampled_from(["ios", "android", "Gold", ""])
+NAMES = ["plan", "tier", "since", "näme"]
+TEXTS = ["", "gold", "Gold", "old", "ß", "a'b\"c\\", "%", "_", "1", "2.5", "null", "true", "é", "e\u0301", "a\tb\nc\r"]
+INSTANTS = [
+    "2026-03-04",
+    "2026-03-04T00:00:00Z",
+    "2026-03-04T23:59:59.999Z",
+    "2026-03-03T23:30:00-01:00",
+    "2026-03-05T00:30+01:00",
+    "2026-02-28T10:00",
+    "2024-02-29",
+    "1999-12-31T23:59:59.123456789Z",
+]
+ODD_INSTANTS = [
+    "2026-02-30",
+    "2026-13-01",
+    "2026-03-04T24:00:00Z",
+    "2026-03-04 10:00",
+    "now",
+    "infinity",
+    "2026-03-04T10:00:60Z",
+    "2026-03-04T10:00.5Z",
+    "٢٠٢٦-03-04",
+    "2026-03-04T10:00:00z",
+    "2026-03-04\n",
+    "0000-01-01",
+    "epoch",
+]
+WORDS = [*TEXTS, *INSTANTS, *ODD_INSTANTS]
+NUMBERS = [0.0, -0.0, 1.0, 2.5, -3.0, 0.1 + 0.2, 0.3, 1e-300, 1e308, 9007199254740993.0]
+PLATFORMS = ["ios", "android", "Gold", ""]
+ATTEMPTS = int(os.environ.get("HELIOGRAPH_TEST_CASES", "300"))
 
 
-@st.composite
-def updates(draw: st.DrawFn) -> list[EndpointUpdate]:
-    """Up to a dozen endpoints, some of them written twice."""
-    ids = st.sampled_from([f"e{number}" for number in range(8)])
-    place = st.one_of(
-        st.just({}),
-        st.fixed_dictionaries({"Latitude": DEGREES, "Longitude": DEGREES}),
-        st.fixed_dictionaries({"Country": st.sampled_from(["US", "DE"])}),
-    )
-    one = st.builds(
-        EndpointUpdate,
-        endpoint_id=ids,
-        channel=st.one_of(st.none(), st.sampled_from(sorted(CHANNELS))),
-        attributes=LISTS,
-        metrics=st.dictionaries(NAMES, NUMBERS, max_size=2),
-        demographic=st.dictionaries(
-            st.sampled_from(["Platform", "Make", "Model", "AppVersion"]), PLATFORMS.map(lambda t: t or None), max_size=3
-        ),
-        location=place,
-        user_id=st.one_of(st.none(), st.sampled_from(["", "u1", "u2"])),
-        effective_time=st.sampled_from(
-            [None, NOW - timedelta(days=7), NOW - timedelta(days=7, seconds=1), NOW - timedelta(days=20)]
-        ),
-    )
-    drawn: list[EndpointUpdate] = draw(st.lists(one, min_size=1, max_size=12))
-    with_users = draw(st.lists(LISTS, min_size=len(drawn), max_size=len(drawn)))
-    return [
-        update._replace(user_attributes=held) if update.user_id else update
-        for update, held in zip(drawn, with_users, strict=True)
-    ]
+def updates(random: Random) -> list[EndpointUpdate]:
+    """Up to 24 endpoints, some of them written twice.
+
+    From a seed and not drawn one by one: an audience is so large a drawing that Hypothesis throws most of them away.
+    """
+
+    def some(choices: list[Any], most: int) -> list[Any]:
+        return [random.choice(choices) for _ in range(random.randint(0, most))]
+
+    def lists() -> dict[str, list[str]]:
+        return {name: some(WORDS, 3) for name in some(NAMES, 3)}
+
+    def place() -> dict[str, Place]:
+        country: dict[str, Place] = {"Country": random.choice(["US", "DE", None])} if random.random() < 0.5 else {}
+        if random.random() < 0.5:
+            return country
+        return country | {"Latitude": rounded(random.uniform(-90, 90)), "Longitude": rounded(random.uniform(-180, 180))}
+
+    def update() -> EndpointUpdate:
+        user_id = random.choice([None, "", "u1", "u2", "u3"])
+        return EndpointUpdate(
+            endpoint_id=f"e{random.randint(0, 15)}",
+            channel=random.choice([None, *sorted(CHANNELS)]),
+            attributes=lists(),
+            metrics={name: random.choice(NUMBERS) for name in some(NAMES, 2)},
+            demographic={
+                member: random.choice(PLATFORMS) or None
+                for member in some(["Platform", "Make", "Model", "AppVersion"], 3)
+            },
+            location=place(),
+            user_id=user_id,
+            user_attributes=lists() if user_id else {},
+            opted_out=random.choice([None, True, False]),
+            effective_time=random.choice(
+                [None, NOW - timedelta(days=7), NOW - timedelta(days=7, seconds=1), NOW - timedelta(days=20)]
+            ),
+        )
+
+    return [update() for _ in range(random.randint(1, 24))]
 
 
 @st.composite
@@ -99,51 +119,59 @@ def attribute_dimensions(draw: st.DrawFn) -> AttributeDimension:
     """Any operator with operands that it accepts."""
     operator = draw(st.sampled_from(AttributeOperator))
     if operator is AttributeOperator.BETWEEN:
-        pair = draw(st.lists(INSTANTS, min_size=2, max_size=2))
+        pair = draw(st.lists(st.sampled_from(INSTANTS), min_size=2, max_size=2))
         return AttributeDimension(operator, tuple(sorted(pair, key=lambda value: instant_of(value) or NOW)))
     if operator in INSTANT_OPERATORS:
-        return AttributeDimension(operator, tuple(draw(st.lists(INSTANTS, min_size=1, max_size=2))))
-    words = WORDS.filter(bool) if operator is AttributeOperator.CONTAINS else WORDS
-    return AttributeDimension(operator, tuple(draw(st.lists(words, min_size=1, max_size=3))))
+        return AttributeDimension(operator, tuple(draw(st.lists(st.sampled_from(INSTANTS), min_size=1, max_size=2))))
+    words = [word for word in WORDS if word] if operator is AttributeOperator.CONTAINS else WORDS
+    return AttributeDimension(operator, tuple(draw(st.lists(st.sampled_from(words), min_size=1, max_size=3))))
 
 
-SETS = st.builds(SetDimension, st.lists(PLATFORMS, min_size=1, max_size=2).map(tuple), st.booleans())
-CHANNEL_SETS = st.builds(
-    SetDimension, st.lists(st.sampled_from(["EMAIL", "PUSH", "GCM"]), min_size=1, max_size=2).map(tuple), st.booleans()
-)
-DIMENSIONS = st.builds(
-    Dimensions,
-    attributes=st.dictionaries(NAMES, attribute_dimensions(), max_size=2),
-    user_attributes=st.dictionaries(NAMES, attribute_dimensions(), max_size=1),
-    metrics=st.dictionaries(NAMES, st.builds(MetricDimension, st.sampled_from(MetricOperator), NUMBERS), max_size=1),
-    demographic=st.one_of(
-        st.just({}),
-        st.dictionaries(st.sampled_from([f for f in DemographicField if f != "channel"]), SETS, max_size=1),
+DEGREES = st.integers(-900, 900).map(lambda tenths: rounded(tenths / 10))
+SETS = st.builds(SetDimension, st.sampled_from(PLATFORMS).map(lambda value: (value, "Gold")), st.booleans())
+CHANNEL_SETS = st.builds(SetDimension, st.sampled_from([("EMAIL",), ("PUSH",), ("GCM", "SMS")]), st.booleans())
+ATTRIBUTES = st.dictionaries(st.sampled_from(NAMES), attribute_dimensions(), min_size=1, max_size=2)
+METRIC = st.builds(MetricDimension, st.sampled_from(MetricOperator), st.sampled_from(NUMBERS))
+# One to two kinds of conditions at a time: with all of them at once hardly anybody would ever match.
+KINDS: dict[str, st.SearchStrategy[Any]] = {
+    "attributes": ATTRIBUTES,
+    "user_attributes": ATTRIBUTES,
+    "metrics": st.dictionaries(st.sampled_from(NAMES), METRIC, min_size=1, max_size=1),
+    "demographic": st.one_of(
+        st.dictionaries(st.sampled_from([f for f in DemographicField if f != "channel"]), SETS, min_size=1, max_size=1),
         st.fixed_dictionaries({DemographicField.CHANNEL: CHANNEL_SETS}),
     ),
-    country=st.one_of(st.none(), st.builds(SetDimension, st.just(("US",)), st.booleans())),
-    gps_point=st.one_of(st.none(), st.builds(GpsPoint, DEGREES, DEGREES, st.integers(1, 20_000).map(lambda n: n + 0.37))),
-    recency=st.one_of(st.none(), st.builds(Recency, st.sampled_from(RecencyDuration), st.booleans())),
-)
+    "country": st.builds(SetDimension, st.just(("US",)), st.booleans()),
+    "gps_point": st.builds(GpsPoint, DEGREES, DEGREES, st.integers(1, 20_000).map(lambda n: n + 0.37)),
+    "recency": st.builds(Recency, st.sampled_from(RecencyDuration), st.booleans()),
+}
+
+
+@st.composite
+def dimensions(draw: st.DrawFn) -> Dimensions:
+    """One or two kinds of conditions."""
+    kinds = draw(st.sets(st.sampled_from(sorted(KINDS)), min_size=1, max_size=2))
+    return Dimensions(**{kind: draw(KINDS[kind]) for kind in sorted(kinds)})
+
+
 COMBINATIONS = st.sampled_from(Combination)
 
 
-def rules_over(sources: list[SegmentReference]) -> st.SearchStrategy[Rules]:
+def rules_over(sources: list[SegmentReference], groups: int = 2) -> st.SearchStrategy[Rules]:
     """Rules that may name those sources."""
     chosen = st.lists(st.sampled_from(sources), max_size=2).map(tuple) if sources else st.just(())
-    group = st.builds(Group, chosen, COMBINATIONS, st.lists(DIMENSIONS, max_size=2).map(tuple), COMBINATIONS)
-    return st.builds(Rules, COMBINATIONS, st.lists(group, max_size=3).map(tuple))
+    group = st.builds(Group, chosen, COMBINATIONS, st.lists(dimensions(), max_size=2).map(tuple), COMBINATIONS)
+    return st.builds(Rules, COMBINATIONS, st.lists(group, max_size=groups).map(tuple))
 
 
 FIRST, SECOND = SegmentReference("first"), SegmentReference("second", 3)
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[list[EndpointUpdate], list[EndpointUpdate], Rules, dict[SegmentReference, Rules]]:
-    """Two writes, and a segment over two levels of sources."""
-    library = {FIRST: draw(rules_over([]))}
-    library[SECOND] = draw(rules_over([FIRST]))
-    return draw(updates()), draw(updates()), draw(rules_over([FIRST, SECOND])), library
+def segments(draw: st.DrawFn) -> tuple[Rules, dict[SegmentReference, Rules]]:
+    """A segment over two levels of sources."""
+    library = {FIRST: draw(rules_over([], 1)), SECOND: draw(rules_over([FIRST], 1))}
+    return draw(rules_over([FIRST, SECOND])), library
 
 
 @pytest.fixture(scope="module")
@@ -193,30 +221,39 @@ def test_sql_finds_whom_the_reference_evaluator_finds(
     """Random audiences, written twice over, and random segments with two levels of sources."""
     database = database_of_segments_for_module
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    @given(cases())
-    def check(
-        case: tuple[list[EndpointUpdate], list[EndpointUpdate], Rules, dict[SegmentReference, Rules]],
-    ) -> None:
-        first, second, rules, library = case
-        by_sql, by_reference = runner.run(members_by_sql(database, [first, second], rules, library, NOW))
+    hits = 0
+
+    @settings(max_examples=ATTEMPTS, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(st.integers(0, 2**32), segments())
+    def check(seed: int, segment: tuple[Rules, dict[SegmentReference, Rules]]) -> None:
+        nonlocal hits
+        random = Random(seed)
+        rules, library = segment
+        writes = [updates(random), updates(random)]
+        by_sql, by_reference = runner.run(members_by_sql(database, writes, rules, library, NOW))
         assert by_sql == by_reference
+        hits += bool(by_sql) and bool(rules.groups)
 
     check()
+    assert hits > ATTEMPTS / 10  # the cases are about somebody
 
 
 def test_sql_reads_instants_as_python_does(database_of_segments_for_module: Database, runner: asyncio.Runner) -> None:
     """Every spelling, right or wrong, gives the same instant or none on both sides."""
     database = database_of_segments_for_module
-    alphabet = st.text("0123456789-:T+Z. ", min_size=8, max_size=30)
+    spelled = st.text("0123456789-:T+Z. ", min_size=8, max_size=30)
+    times = st.datetimes().map(datetime.isoformat)
+    candidates = st.lists(st.one_of(st.sampled_from([*INSTANTS, *ODD_INSTANTS]), spelled, times), max_size=20)
 
     async def ask(values: list[str]) -> list[datetime | None]:
         async with database.transaction() as conn:
-            statement = text("SELECT segments.instant_of(v) FROM unnest(CAST(:given AS text[])) WITH ORDINALITY AS a (v, n) ORDER BY n")
+            statement = text(
+                "SELECT segments.instant_of(v) FROM unnest(CAST(:given AS text[])) WITH ORDINALITY AS a (v, n) ORDER BY n"
+            )
             return list((await conn.execute(statement, {"given": values})).scalars())
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    @given(st.lists(st.one_of(INSTANTS, ODD_INSTANTS, alphabet, st.datetimes().map(datetime.isoformat)), min_size=20))
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(candidates)
     def check(values: list[str]) -> None:
         assert runner.run(ask(values)) == [instant_of(value) for value in values]
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from heliograph_channels import ChannelProvider, Registrar, hookimpl
-
 from heliograph_channel_simulator.channel import SimulatorChannel
 from heliograph_channel_simulator.registrar import SimulatorRegistrar
+from heliograph_channels import ChannelProvider, Registrar, hookimpl
 
 __all__ = ["SimulatorChannel", "SimulatorRegistrar"]
 

@@ -10,6 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from heliograph_channel_simulator.journal import Journal
+from heliograph_channel_simulator.receipts import Postman
+from heliograph_channel_simulator.script import Answer, Fate, Follow, Script
 from heliograph_channels import (
     Accepted,
     Capabilities,
@@ -32,10 +35,6 @@ from heliograph_channels import (
     VoiceContent,
     address_problem,
 )
-
-from heliograph_channel_simulator.journal import Journal
-from heliograph_channel_simulator.receipts import Postman
-from heliograph_channel_simulator.script import Answer, Fate, Follow, Script
 
 __all__ = ["SimulatorChannel"]
 

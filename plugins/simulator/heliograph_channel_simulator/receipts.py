@@ -8,9 +8,8 @@ import itertools
 from collections.abc import Iterable
 from contextlib import suppress
 
-from heliograph_channels import ProviderContext, Receipt, ReceiptKind
-
 from heliograph_channel_simulator.script import Follow
+from heliograph_channels import ProviderContext, Receipt, ReceiptKind
 
 __all__ = ["Postman"]
 

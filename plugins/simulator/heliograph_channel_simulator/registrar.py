@@ -88,9 +88,7 @@ class SimulatorRegistrar(Registrar):
         """Read the decisions whose time has come out of the references."""
         decisions: list[Decision] = []
         for reference in references:
-            for decision in _decisions(reference):
-                if decision.at <= now:
-                    decisions.append(decision)
+            decisions.extend(decision for decision in _decisions(reference) if decision.at <= now)
         return decisions
 
     def _plan(self, submission: Submission) -> list[list[object]]:

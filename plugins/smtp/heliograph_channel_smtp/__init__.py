@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from heliograph_channels import ChannelProvider, hookimpl
-
 from heliograph_channel_smtp.channel import SmtpChannel
+from heliograph_channels import ChannelProvider, hookimpl
 
 __all__ = ["SmtpChannel"]
 

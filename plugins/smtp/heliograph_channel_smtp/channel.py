@@ -8,6 +8,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from heliograph_channel_smtp.delivery import Delivery, Job
+from heliograph_channel_smtp.headers import BadHeader, mailbox
+from heliograph_channel_smtp.mime import Frame, frame
+from heliograph_channel_smtp.pool import NoConnection, Pool
+from heliograph_channel_smtp.wire import Account, Lost
 from heliograph_channels import (
     Capabilities,
     ChannelProvider,
@@ -22,12 +27,6 @@ from heliograph_channels import (
     email_problem,
     with_defaults,
 )
-
-from heliograph_channel_smtp.delivery import Delivery, Job
-from heliograph_channel_smtp.headers import BadHeader, mailbox
-from heliograph_channel_smtp.mime import Frame, frame
-from heliograph_channel_smtp.pool import NoConnection, Pool
-from heliograph_channel_smtp.wire import Account, Lost
 
 __all__ = ["SmtpChannel"]
 

@@ -6,11 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from heliograph_channels import Accepted, Rejected, RejectReason, SendResult, Unknown, Unsupported
-
 from heliograph_channel_smtp.mime import Frame
 from heliograph_channel_smtp.replies import Reply, rejection
 from heliograph_channel_smtp.wire import Account, Lost, Wire
+from heliograph_channels import Accepted, Rejected, RejectReason, SendResult, Unknown, Unsupported
 
 __all__ = ["Delivery", "Job"]
 

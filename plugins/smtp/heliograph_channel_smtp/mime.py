@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
-from heliograph_channels import EmailContent, OutgoingMessage, Rejected, RejectReason, Unsupported, email_problem
-
 from heliograph_channel_smtp.headers import BadHeader, Mailbox, header_line, mailbox, unstructured
+from heliograph_channels import EmailContent, OutgoingMessage, Rejected, RejectReason, Unsupported, email_problem
 
 __all__ = ["Frame", "frame"]
 

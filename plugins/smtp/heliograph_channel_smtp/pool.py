@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from heliograph_channels import Rejected, RejectReason
-
 from heliograph_channel_smtp.wire import Account, BadCredentials, Lost, Wire, connect
+from heliograph_channels import Rejected, RejectReason
 
 __all__ = ["NoConnection", "Pool"]
 

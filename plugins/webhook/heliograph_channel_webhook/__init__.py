@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from heliograph_channels import ChannelProvider, hookimpl
-
 from heliograph_channel_webhook.channel import WebhookChannel
 from heliograph_channel_webhook.signing import SIGNATURE, TIMESTAMP, sign, verify
+from heliograph_channels import ChannelProvider, hookimpl
 
 __all__ = ["SIGNATURE", "TIMESTAMP", "WebhookChannel", "sign", "verify"]
 

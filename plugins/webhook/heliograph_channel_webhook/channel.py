@@ -10,6 +10,10 @@ from ipaddress import ip_network
 from typing import Any, cast
 
 import httpx
+
+from heliograph_channel_webhook.destinations import Destination, Forbidden, url_problem
+from heliograph_channel_webhook.payload import MOST_ENDPOINTS, Call, answers, endpoint_json, grouped
+from heliograph_channel_webhook.signing import SIGNATURE, TIMESTAMP, sign
 from heliograph_channels import (
     Accepted,
     Capabilities,
@@ -26,10 +30,6 @@ from heliograph_channels import (
     Unknown,
     with_defaults,
 )
-
-from heliograph_channel_webhook.destinations import Destination, Forbidden, url_problem
-from heliograph_channel_webhook.payload import MOST_ENDPOINTS, Call, answers, endpoint_json, grouped
-from heliograph_channel_webhook.signing import SIGNATURE, TIMESTAMP, sign
 
 __all__ = ["WebhookChannel"]
 
@@ -199,7 +199,7 @@ class WebhookSender(Sender):
         }
         sent = False
 
-        async def trace(event: str, info: Mapping[str, object]) -> None:
+        async def trace(event: str, _: Mapping[str, object]) -> None:
             nonlocal sent
             sent = sent or event.endswith("send_request_headers.started")
 

@@ -119,14 +119,13 @@ class Rows:
         }
         for event in batch.events:
             outcome = _OUTCOMES.get(event.type, "UNSPECIFIED")
-            attributes = {"delivery_type": batch.channel}
-            for key, value in (
-                ("link", event.link),
-                ("ten_dlc_registration_id", event.ten_dlc_registration_id),
-                ("origination_phone_number", event.origination if batch.channel == "SMS" else ""),
-            ):
-                if value:
-                    attributes[key] = value
+            told = {
+                "delivery_type": batch.channel,
+                "link": event.link,
+                "ten_dlc_registration_id": event.ten_dlc_registration_id,
+                "origination_phone_number": event.origination if batch.channel == "SMS" else "",
+            }
+            attributes = {key: value for key, value in told.items() if value}
             metrics = {"number_of_message_parts": float(event.part_count)} if event.part_count else {}
             for named in names_of(outcome, event.reason, batch.channel, collection if id_ else ""):
                 extra = {named.status_attribute: named.status} if named.status_attribute else {}

@@ -22,6 +22,8 @@ from heliograph_kit.runtime import Runtime, StartFailed, run_service
 
 PACKAGE = "heliograph_analytics"
 _DAY_SECONDS = 24 * 3600
+_ACK_WAIT = timedelta(seconds=5)
+"""After a crash the broker gives us what we had in hand after so long; while a batch is written it is renewed."""
 _DURABLES = (("EVENTS", "analytics-events"), ("MESSAGES", "analytics-messages"), ("CHANGES", "analytics-steps"))
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ async def build(runtime: Runtime[AnalyticsSettings]) -> None:
     runtime.add_ping("event store", store.ping)
     recorder = Recorder(store, runtime.clock, timedelta(days=settings.retention_days))
 
-    async def applied(consumer: str, ids: Sequence[str]) -> set[str]:
+    async def applied(_: str, ids: Sequence[str]) -> set[str]:
         return await store.applied(ids)
 
     responder = await answer_applied(runtime.bus, settings.service, applied)
@@ -63,7 +65,7 @@ async def build(runtime: Runtime[AnalyticsSettings]) -> None:
                 subjects=[subject],
                 handler=handler,
                 batch=settings.recorder_batch,
-                ack_wait=timedelta(seconds=60),
+                ack_wait=_ACK_WAIT,
             )
         )
 

@@ -106,8 +106,8 @@ class EventStore:
         """Return which bus messages were applied, whatever consumer did it."""
         if not ids:
             return set()
-        marks = ", ".join("?" * len(ids))
-        return {row[0] for row in await self.read(f"SELECT DISTINCT id FROM applied WHERE id IN ({marks})", list(ids))}
+        rows = await self.read("SELECT DISTINCT id FROM applied WHERE id IN (SELECT unnest(?))", [list(ids)])
+        return {row[0] for row in rows}
 
     async def forget(self, now: datetime, retention: timedelta) -> int:
         """Delete events older than the retention, and ids that need not be known any more; return how many events."""
@@ -149,10 +149,9 @@ class EventStore:
         times = {one.id: one.time for one in arrived}
         with self._transaction():
             # An id was applied after it was published, so older rows need not be looked at.
-            marks = ", ".join("?" * len(times))
             known = self._writer.execute(
-                f"SELECT id FROM applied WHERE applied_at >= ? AND consumer = ? AND id IN ({marks})",
-                [_naive(min(times.values()) - _SLACK), consumer, *times],
+                "SELECT id FROM applied WHERE applied_at >= ? AND consumer = ? AND id IN (SELECT unnest(?))",
+                [_naive(min(times.values()) - _SLACK), consumer, list(times)],
             ).fetchall()
             fresh = set(times) - {row[0] for row in known}
             if not fresh:
@@ -166,7 +165,6 @@ class EventStore:
         return stored
 
     def _append(self, table: pa.Table, now: datetime) -> int:
-        names = ", ".join(f'"{name}"' for name in table.column_names)
         with self._registered(_incoming=table):
             # Only events of applications have an id of their own; 128 bits of it stand for project, endpoint and id.
             self._writer.execute(
@@ -180,7 +178,7 @@ class EventStore:
             [_naive(now - SEEN_FOR)],
         )
         self._writer.execute("INSERT INTO seen SELECT key, ? FROM fresh WHERE key IS NOT NULL", [_naive(now)])
-        found = self._writer.execute(f"INSERT INTO events ({names}) SELECT {names} FROM fresh").fetchone()
+        found = self._writer.execute("INSERT INTO events BY NAME SELECT * EXCLUDE (place, key) FROM fresh").fetchone()
         return int(found[0]) if found else 0
 
     async def _write(self, work: Callable[[], T]) -> T:

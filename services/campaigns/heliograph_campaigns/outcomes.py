@@ -114,7 +114,11 @@ class Changes:
         self._campaigns = campaigns
 
     async def handle(self, deliveries: Sequence[Delivery]) -> None:
-        """Act on each announcement once."""
+        """Act on each announcement once.
+
+        Raises:
+            CannotEverWork: a payload that is no SegmentDeleted.
+        """
         for delivery in deliveries:
             async with self._database.transaction() as conn:
                 if not await self._inbox.first_seen(conn, CHANGES_CONSUMER, [delivery.id]):
@@ -122,5 +126,8 @@ class Changes:
                 if delivery.subject.endswith(".project_deleted"):
                     await self._store.drop_project(conn, delivery.project)
                 elif delivery.subject.endswith(".segment_deleted"):
-                    gone = segment_events_pb2.SegmentDeleted.FromString(delivery.payload)
+                    try:
+                        gone = segment_events_pb2.SegmentDeleted.FromString(delivery.payload)
+                    except DecodeError as error:
+                        raise CannotEverWork(f"not a SegmentDeleted: {error}") from error
                     await self._campaigns.segment_deleted(conn, gone.segment)

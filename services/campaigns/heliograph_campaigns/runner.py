@@ -146,7 +146,7 @@ class Runner:
                     run.id,
                     run.cursor,
                 )
-                await self._give_back(run, pause=min(30.0, 0.5 * 2 ** min(run.attempts, 6)))
+                await self._give_back(run, min(30.0, 0.5 * 2 ** min(run.attempts, 6)))
             finally:
                 heart.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -164,24 +164,27 @@ class Runner:
                 _log.warning("could not prolong the lease of run %s", run.id, exc_info=True)
 
     async def _dispatch(self, run: Run, stopping: asyncio.Event) -> None:
+        if await self._window_is_full(run):
+            return
         async with self._database.transaction() as conn:
             campaign = await self._store.get(conn, run.project, run.campaign_id)
             if campaign is None:
                 raise LeaseLost
             draft = await self._store.get_version(conn, run.project, run.campaign_id, run.campaign_version)
-            start = run.start_time or self._clock.now()
-            await self._hold(conn, run, state=RunState.INITIALIZING, start_time=start)
+            if run.start_time is None:
+                await self._hold(conn, run, state=RunState.INITIALIZING, start_time=self._clock.now())
         campaign = replace(campaign, draft=draft)
         fields: list[str] = []
         for content in campaign.contents():
             fields.extend(await self._audience.fields_of(content))
         snapshot = run.snapshot or await self._audience.freeze(draft.segment, draft.segment_version, run.id)
-        async with self._database.transaction() as conn:
-            await self._hold(conn, run, state=RunState.RUNNING, snapshot=snapshot)
-            await self._outbox.add(
-                conn,
-                events.run_updated(run.project, run.campaign_id, run.id, RunState.RUNNING),
-            )
+        if run.state is not RunState.RUNNING:
+            async with self._database.transaction() as conn:
+                await self._hold(conn, run, state=RunState.RUNNING, snapshot=snapshot)
+                await self._outbox.add(
+                    conn,
+                    events.run_updated(run.project, run.campaign_id, run.id, RunState.RUNNING),
+                )
         table = assignment(campaign.id, draft)
         produced, holdout = run.produced, run.holdout
         async for page in self._audience.members(snapshot, run.cursor, self._page_size, sorted(set(fields))):
@@ -190,9 +193,10 @@ class Runner:
             holdout += len(groups.get(HOLDOUT, ()))
             await self._hand_over(campaign, run, page, groups, produced, holdout)
             self._wake_relay()
-            await self._keep_within_window(run, stopping)
             if stopping.is_set():
-                await self._give_back(run, pause=0.0)
+                await self._give_back(run, 0.0, attempts=0)
+                return
+            if await self._window_is_full(run):
                 return
         await self._finish(run)
 
@@ -221,18 +225,22 @@ class Runner:
         }
         targeted: dict[FunnelKey, int] = {(run.id, key, TARGETED, ""): len(groups[key]) for key in batches}
         async with self._database.transaction() as conn:
-            await self._hold(conn, run, cursor=page.ordinals[-1], produced=produced, holdout=holdout)
+            # Attempts are those since the last page: a run that gets on begins its pauses anew.
+            await self._hold(conn, run, cursor=page.ordinals[-1], produced=produced, holdout=holdout, attempts=0)
             if batches:
                 await self._store.add_to_funnel(conn, run.project, targeted)
                 await self._outbox.add(conn, *batches.values())
 
-    async def _keep_within_window(self, run: Run, stopping: asyncio.Event) -> None:
-        """Wait while messaging has too many recipients of this run in hand, so that nothing piles up on the bus."""
-        while not stopping.is_set():
-            async with self._database.transaction() as conn:
-                if await self._store.pending(conn, run.project, run.id) <= self._dispatch_window:
-                    return
-            await asyncio.sleep(0.1)
+    async def _window_is_full(self, run: Run) -> bool:
+        """Give the run back when messaging has too many of its recipients in hand, so that nothing piles up on the bus.
+
+        Waiting here instead would keep this worker from all other runs, and a slow channel would hold up the fast ones.
+        """
+        async with self._database.transaction() as conn:
+            if await self._store.pending(conn, run.project, run.id) <= self._dispatch_window:
+                return False
+            await self._store.release_lease(conn, run, self._poll_seconds, attempts=0)
+        return True
 
     async def _finish(self, run: Run) -> None:
         now = self._clock.now()
@@ -245,15 +253,17 @@ class Runner:
         if not await self._store.hold_lease(conn, run, self._lease_seconds, **changes):
             raise LeaseLost
 
-    async def _give_back(self, run: Run, *, pause: float) -> None:
+    async def _give_back(self, run: Run, pause: float, **changes: object) -> None:
         async with self._database.transaction() as conn:
-            await self._store.release_lease(conn, run, pause)
+            await self._store.release_lease(conn, run, pause, **changes)
 
     async def _fail(self, run: Run, reason: str) -> None:
         """Stop a run that can never work: its segment or template is gone."""
         _log.warning("run %s cannot go on: %s", run.id, reason)
         now = self._clock.now()
         async with self._database.transaction() as conn:
+            if not await self._store.hold_lease(conn, run, self._lease_seconds):
+                return
             await self._store.cancel_runs(conn, run.project, run.campaign_id, reason, now)
             campaign = await self._store.get(conn, run.project, run.campaign_id, lock=True)
             await self._outbox.add(

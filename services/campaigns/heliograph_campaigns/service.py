@@ -22,6 +22,7 @@ from heliograph_campaigns.store import CampaignStore, FunnelKey, Run
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import RequestIdReused, Violations
+from heliograph_kit.names import InvalidName, parse_name
 from heliograph_kit.outbox import Outbox
 from heliograph_kit.telemetry import traceparent
 
@@ -167,6 +168,7 @@ class Campaigns:
         """Delete a campaign; its run stops handing over recipients. Raises CampaignNotFound."""
         now = self._clock.now()
         async with self._database.transaction() as conn:
+            await self._store.lock_runs_of(conn, project, campaign_id)
             campaign = await self._existing(conn, project, campaign_id, lock=True)
             return await self._end(conn, campaign, CampaignState.DELETED, "", now)
 
@@ -325,9 +327,13 @@ def _check(project: str, draft: Draft, now: datetime, *, under: str) -> None:
         lambda field, words, reason: violations.add(f"{under}.{field}", words, reason),
     )
     for field, name, collection in _references(draft):
-        wanted = f"projects/{project}/{collection}/"
-        if not name.startswith(wanted) or "/" in name[len(wanted) :] or len(name) == len(wanted):
-            violations.add(f"{under}.{field}", f"must have the form {wanted}{{id}}", "INVALID_NAME")
+        try:
+            known = parse_name(name, collection).project == project
+        except InvalidName:
+            known = False
+        if not known:
+            words = f"must have the form projects/{project}/{collection}/{{id}}"
+            violations.add(f"{under}.{field}", words, "INVALID_NAME")
     violations.check()
 
 

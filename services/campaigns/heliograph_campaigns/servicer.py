@@ -103,7 +103,11 @@ class CampaignServicer(campaigns_pb2_grpc.CampaignServiceServicer):
 
         def change(draft: Draft) -> Draft:
             fields = ("start_time" if path == "schedule" else path for path in paths)
-            return replace(draft, **{field: getattr(wanted, field) for field in fields})
+            changed = replace(draft, **{field: getattr(wanted, field) for field in fields})
+            if changed.segment != draft.segment and "segment_version" not in paths:
+                # The version that is pinned is one of the old segment.
+                return replace(changed, segment_version=0)
+            return changed
 
         return campaign_to_proto(
             await self._campaigns.update(name.project, name.id, change, etag=request.campaign.etag)

@@ -198,15 +198,20 @@ class CampaignStore:
         return [(_campaign(row), row["traceparent"]) for row in (await conn.execute(query)).mappings()]
 
     async def on_segment(self, conn: AsyncConnection, segment: str) -> list[Campaign]:
-        """Lock the campaigns of a segment that could still send."""
+        """Lock the campaigns of a segment that could still send, and their runs before them."""
         c = campaigns.c
         over = (CampaignState.COMPLETED, CampaignState.DELETED, CampaignState.INVALID)
-        query = select(campaigns).where(c.segment == segment, c.state.not_in(over)).with_for_update()
-        return [_campaign(row) for row in (await conn.execute(query)).mappings()]
+        query = select(campaigns).where(c.segment == segment, c.state.not_in(over)).order_by(c.project, c.campaign_id)
+        found = [_campaign(row) for row in (await conn.execute(query)).mappings()]
+        for campaign in found:
+            await self.lock_runs_of(conn, campaign.project, campaign.id)
+        return [_campaign(row) for row in (await conn.execute(query.with_for_update())).mappings()]
 
     async def drop_project(self, conn: AsyncConnection, project: str) -> None:
         """Forget everything of a project."""
-        for table in (funnel, runs, campaign_versions, campaigns):
+        # Runs first: whoever counts holds their locks, and what it counted is there to be deleted once it let go. Runs
+        # again at the end: a campaign could be started until it was gone.
+        for table in (runs, funnel, campaigns, campaign_versions, runs):
             await conn.execute(table.delete().where(table.c.project == project))
 
     async def add_run(self, conn: AsyncConnection, run: Mapping[str, Any]) -> None:
@@ -236,8 +241,8 @@ class CampaignStore:
         )
         return held.rowcount == 1
 
-    async def release_lease(self, conn: AsyncConnection, run: Run, pause_seconds: float) -> None:
-        """Give a run back, to be taken again after a pause."""
+    async def release_lease(self, conn: AsyncConnection, run: Run, pause_seconds: float, **changes: object) -> None:
+        """Give a run back, to be taken again after a pause; nothing happens when another worker took it."""
         c = runs.c
         await conn.execute(
             update(runs)
@@ -247,7 +252,11 @@ class CampaignStore:
                 c.lease_token == run.lease_token,
             )
             .values(
-                lease_until=func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("s", pause_seconds))
+                lease_until=func.clock_timestamp()
+                + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("s", pause_seconds)),
+                # A heartbeat that is still under way must not prolong what was given back.
+                lease_token=run.lease_token + 1,
+                **changes,
             )
         )
 
@@ -283,6 +292,12 @@ class CampaignStore:
         c = runs.c
         query = select(c.run_id).where(c.project == project, c.run_id.in_(run_ids)).order_by(c.run_id)
         return set((await conn.execute(query.with_for_update())).scalars())
+
+    async def lock_runs_of(self, conn: AsyncConnection, project: str, campaign_id: str) -> None:
+        """Lock the runs of a campaign. Runs are locked before their campaign everywhere: the last outcome does so too."""
+        c = runs.c
+        query = select(c.run_id).where(c.project == project, c.campaign_id == campaign_id).order_by(c.run_id)
+        await conn.execute(query.with_for_update())
 
     async def add_to_funnel(self, conn: AsyncConnection, project: str, more: Mapping[FunnelKey, int]) -> None:
         """Count outcomes, all in one statement."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ CHUNK_SIZE = 500
 
 _CLAIM = text(
     "SELECT endpoint_id, ordinal, step, arrived_at FROM journeys.participants "
-    "WHERE run_id = :run AND wake_at <= :now ORDER BY wake_at LIMIT :limit FOR UPDATE SKIP LOCKED"
+    "WHERE run_no = :run AND wake_at <= :now ORDER BY wake_at LIMIT :limit FOR UPDATE SKIP LOCKED"
 )
 # Two arrays as long as the set, joined with a handful of places: psycopg writes no column that is the same for all.
 _PLACES = (
@@ -29,15 +29,19 @@ _PLACES = (
 )
 _UPDATE = text(
     "UPDATE journeys.participants AS p SET step = g.step, state = g.state, exit_reason = g.reason, wake_at = g.wake_at, "  # noqa: S608
-    "arrived_at = g.arrived_at FROM unnest(CAST(:ids AS text[]), CAST(:places AS bigint[])) AS x (id, place) "
+    "arrived_at = g.arrived_at FROM unnest(CAST(:ordinals AS bigint[]), CAST(:places AS bigint[])) AS x (ordinal, place) "
     f"JOIN {_PLACES} ON g.place = x.place "
-    "WHERE p.project = :project AND p.run_id = :run AND p.endpoint_id = x.id"
+    "WHERE p.run_no = :run AND p.ordinal = x.ordinal"
 )
 _INSERT = text(
-    "INSERT INTO journeys.participants (project, run_id, endpoint_id, ordinal, step, state, exit_reason, wake_at, "  # noqa: S608
-    "entered_at, arrived_at) SELECT :project, :run, x.id, x.ordinal, g.step, g.state, g.reason, g.wake_at, :now, "
+    "INSERT INTO journeys.participants (run_no, endpoint_id, ordinal, step, state, exit_reason, wake_at, "  # noqa: S608
+    "entered_at, arrived_at) SELECT :run, x.id, x.ordinal, g.step, g.state, g.reason, g.wake_at, :now, "
     "g.arrived_at FROM unnest(CAST(:ids AS text[]), CAST(:ordinals AS bigint[]), CAST(:places AS bigint[])) "
     f"AS x (id, ordinal, place) JOIN {_PLACES} ON g.place = x.place"
+)
+_REMEMBER = text(
+    "INSERT INTO journeys.members (run_no, endpoint_id, ordinal) SELECT :run, id, ordinal FROM "
+    "unnest(CAST(:ids AS text[]), CAST(:ordinals AS bigint[])) AS x (id, ordinal)"
 )
 _CHUNK = text(
     "INSERT INTO journeys.chunks (project, run_id, chunk_id, step, arrived_at, endpoint_ids, ordinals) "
@@ -75,6 +79,7 @@ class Participant:
     """One participant as it is stored."""
 
     endpoint_id: str
+    ordinal: int
     step: Position
     state: str
     exit_reason: str
@@ -101,7 +106,7 @@ class Crowd:
         self, conn: AsyncConnection, run: Run, now: datetime, limit: int
     ) -> dict[Position, list[Person]]:
         """Lock participants that are due and that nobody else holds; return them by step."""
-        rows = await conn.execute(_CLAIM, {"run": run.id, "now": now, "limit": limit})
+        rows = await conn.execute(_CLAIM, {"run": run.number, "now": now, "limit": limit})
         due: dict[Position, list[Person]] = {}
         for id_, ordinal, step, arrived_at in rows:
             due.setdefault(step, []).append(Person(id_, ordinal, arrived_at))
@@ -166,59 +171,69 @@ class Crowd:
             },
         )
 
-    async def lock(self, conn: AsyncConnection, run: Run, endpoint_ids: Sequence[str]) -> dict[str, Position]:
+    async def ordinals_of(self, conn: AsyncConnection, run: Run, endpoint_ids: Sequence[str]) -> dict[str, int]:
+        """Return the ordinals of participants; whoever is none is left out."""
+        rows = await conn.execute(
+            text(
+                "SELECT endpoint_id, ordinal FROM journeys.members WHERE run_no = :run "
+                "AND endpoint_id = ANY(CAST(:ids AS text[]))"
+            ),
+            {"run": run.number, "ids": list(endpoint_ids)},
+        )
+        return {row.endpoint_id: row.ordinal for row in rows}
+
+    async def lock(self, conn: AsyncConnection, run: Run, ordinals: Iterable[int]) -> dict[int, Position]:
         """Lock participants that are inside, waiting for whoever moves them; return where each is then."""
         # No condition on the step: a row that is being moved would be judged by its old step and passed over.
         rows = await conn.execute(
             text(
-                "SELECT endpoint_id, step FROM journeys.participants WHERE project = :project AND run_id = :run "
-                "AND endpoint_id = ANY(CAST(:ids AS text[])) AND state = 'ACTIVE' ORDER BY endpoint_id FOR UPDATE"
+                "SELECT ordinal, step FROM journeys.participants WHERE run_no = :run "
+                "AND ordinal = ANY(CAST(:ordinals AS bigint[])) AND state = 'ACTIVE' ORDER BY ordinal FOR UPDATE"
             ),
-            {"project": run.project, "run": run.id, "ids": sorted(endpoint_ids)},
+            {"run": run.number, "ordinals": sorted(ordinals)},
         )
-        return {row.endpoint_id: row.step for row in rows}
+        return {row.ordinal: row.step for row in rows}
 
-    async def wake(self, conn: AsyncConnection, run: Run, endpoint_ids: Sequence[str], now: datetime) -> int:
+    async def wake(self, conn: AsyncConnection, run: Run, ordinals: Iterable[int], now: datetime) -> int:
         """Let waiting participants go on now; returns how many were to wait longer."""
         done = await conn.execute(
             text(
-                "UPDATE journeys.participants SET wake_at = :now WHERE project = :project AND run_id = :run "
-                "AND endpoint_id = ANY(CAST(:ids AS text[])) AND wake_at > :now"
+                "UPDATE journeys.participants SET wake_at = :now WHERE run_no = :run "
+                "AND ordinal = ANY(CAST(:ordinals AS bigint[])) AND wake_at > :now"
             ),
-            {"project": run.project, "run": run.id, "ids": sorted(endpoint_ids), "now": now},
+            {"run": run.number, "ordinals": sorted(ordinals), "now": now},
         )
         return done.rowcount
 
     async def happened(
-        self, conn: AsyncConnection, run: Run, endpoint_ids: Sequence[str]
-    ) -> dict[str, dict[Position, int]]:
+        self, conn: AsyncConnection, run: Run, ordinals: Sequence[int]
+    ) -> dict[int, dict[Position, int]]:
         """Return what happened to messages of these participants, as far as splits ask."""
         rows = await conn.execute(
             text(
-                "SELECT endpoint_id, step, events FROM journeys.happened WHERE project = :project AND run_id = :run "
-                "AND endpoint_id = ANY(CAST(:ids AS text[]))"
+                "SELECT ordinal, step, events FROM journeys.happened WHERE run_no = :run "
+                "AND ordinal = ANY(CAST(:ordinals AS bigint[]))"
             ),
-            {"project": run.project, "run": run.id, "ids": list(endpoint_ids)},
+            {"run": run.number, "ordinals": list(ordinals)},
         )
-        found: dict[str, dict[Position, int]] = {}
-        for id_, step, events in rows:
-            found.setdefault(id_, {})[step] = events
+        found: dict[int, dict[Position, int]] = {}
+        for ordinal, step, events in rows:
+            found.setdefault(ordinal, {})[step] = events
         return found
 
-    async def note(self, conn: AsyncConnection, run: Run, bits: Mapping[tuple[str, Position], int]) -> None:
-        """Add what happened to messages, bits by (endpoint, message step). Safe to repeat."""
+    async def note(self, conn: AsyncConnection, run: Run, bits: Mapping[tuple[int, Position], int]) -> None:
+        """Add what happened to messages, bits by (ordinal, message step). Safe to repeat."""
         keys = sorted(bits)
         await conn.execute(
             text(
-                "INSERT INTO journeys.happened AS h (project, run_id, endpoint_id, step, events) "
-                "SELECT :project, :run, id, step, events FROM unnest(CAST(:ids AS text[]), CAST(:steps AS smallint[]), "
-                "CAST(:events AS integer[])) AS x (id, step, events) "
-                "ON CONFLICT (project, run_id, endpoint_id, step) DO UPDATE SET events = h.events | excluded.events"
+                "INSERT INTO journeys.happened AS h (run_no, ordinal, step, events) "
+                "SELECT :run, ordinal, step, events FROM unnest(CAST(:ordinals AS bigint[]), "
+                "CAST(:steps AS smallint[]), CAST(:events AS integer[])) AS x (ordinal, step, events) "
+                "ON CONFLICT (run_no, ordinal, step) DO UPDATE SET events = h.events | excluded.events"
             ),
             {
-                "project": run.project,
-                "run": run.id,
-                "ids": [id_ for id_, _ in keys],
+                "run": run.number,
+                "ordinals": [ordinal for ordinal, _ in keys],
                 "steps": [step for _, step in keys],
                 "events": [bits[key] for key in keys],
             },
@@ -261,18 +276,18 @@ class Crowd:
             ordinals += [person.ordinal for person in people]
             places += [place] * len(people)
         parameters: dict[str, Any] = {
-            "project": run.project,
-            "run": run.id,
+            "run": run.number,
             "place_steps": steps,
             "states": states,
             "reasons": reasons,
             "wakes": wakes,
             "arrivals": arrivals,
-            "ids": ids,
+            "ordinals": ordinals,
             "places": places,
         }
         if ids and entering:
-            await conn.execute(_INSERT, parameters | {"ordinals": ordinals, "now": now})
+            await conn.execute(_INSERT, parameters | {"ids": ids, "now": now})
+            await conn.execute(_REMEMBER, {"run": run.number, "ids": ids, "ordinals": ordinals})
         elif ids:
             await conn.execute(_UPDATE, parameters)
         await self._add_chunks(conn, run, table, moved, now, move_ids)
@@ -297,22 +312,21 @@ class Crowd:
             )
 
     async def sweep(
-        self, conn: AsyncConnection, run: Run, after: str, limit: int
-    ) -> tuple[dict[Position, list[Person]], str]:
+        self, conn: AsyncConnection, run: Run, after: int, limit: int
+    ) -> tuple[dict[Position, list[Person]], int]:
         """Lock the next participants that are inside of an ended run; return them by step, and where to go on."""
         rows = await conn.execute(
             text(
-                "SELECT endpoint_id, ordinal, step, arrived_at FROM journeys.participants WHERE project = :project "
-                "AND run_id = :run AND endpoint_id > :after AND state = 'ACTIVE' ORDER BY endpoint_id LIMIT :limit "
-                "FOR UPDATE"
+                "SELECT endpoint_id, ordinal, step, arrived_at FROM journeys.participants WHERE run_no = :run "
+                "AND ordinal > :after AND state = 'ACTIVE' ORDER BY ordinal LIMIT :limit FOR UPDATE"
             ),
-            {"project": run.project, "run": run.id, "after": after, "limit": limit},
+            {"run": run.number, "after": after, "limit": limit},
         )
         inside: dict[Position, list[Person]] = {}
-        last = ""
+        last = 0
         for id_, ordinal, step, arrived_at in rows:
             inside.setdefault(step, []).append(Person(id_, ordinal, arrived_at))
-            last = id_
+            last = ordinal
         return inside, last
 
     async def drop_chunks(self, conn: AsyncConnection, run: Run) -> None:
@@ -334,18 +348,18 @@ class Crowd:
         return [MoveCount(row.from_step, row.branch, row.to_step, row.exit_reason, int(row.total)) for row in rows]
 
     async def page(
-        self, conn: AsyncConnection, run: Run, *, after: str, state: str, step: Position | None, limit: int
+        self, conn: AsyncConnection, run: Run, *, after: int, state: str, step: Position | None, limit: int
     ) -> list[Participant]:
-        """Return participants behind an endpoint id, of one state and step when these are given."""
+        """Return participants behind an ordinal, of one state and step when these are given."""
         rows = await conn.execute(
             text(
-                "SELECT endpoint_id, step, state, exit_reason, wake_at, entered_at, arrived_at "
-                "FROM journeys.participants WHERE project = :project AND run_id = :run AND endpoint_id > :after "
+                "SELECT endpoint_id, ordinal, step, state, exit_reason, wake_at, entered_at, arrived_at "
+                "FROM journeys.participants WHERE run_no = :run AND ordinal > :after "
                 + ("AND state = :state " if state else "")
                 + ("AND step = :step " if step is not None else "")
-                + "ORDER BY endpoint_id LIMIT :limit"
+                + "ORDER BY ordinal LIMIT :limit"
             ),
-            {"project": run.project, "run": run.id, "after": after, "limit": limit}
+            {"run": run.number, "after": after, "limit": limit}
             | ({"state": state} if state else {})
             | ({"step": step} if step is not None else {}),
         )

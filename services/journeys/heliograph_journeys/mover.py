@@ -80,7 +80,7 @@ class Mover:
         due = await self._crowd.claim_due(conn, run, now, self._claim_size)
         if not due:
             return 0
-        asking = [person.endpoint_id for step in due if step <= table.last_split() for person in due[step]]
+        asking = [person.ordinal for step in due if step <= table.last_split() for person in due[step]]
         happened = await self._crowd.happened(conn, run, asking) if asking else {}
         moved = advance(table, run.id, leaving=due, happened=happened, now=now)
         await self._record(conn, run, table, moved)
@@ -114,7 +114,7 @@ class Mover:
 
     async def _sweep(self, run: Run) -> None:
         table = self._tables.of(run)
-        last = ""
+        last = 0
         while True:
             async with self._database.transaction() as conn:
                 inside, last = await self._crowd.sweep(conn, run, last, self._claim_size)

@@ -89,18 +89,22 @@ class Outcomes:
             if bit & watched:
                 bits[endpoint_id, position] = bits.get((endpoint_id, position), 0) | bit
 
-    async def _note(self, conn: AsyncConnection, run: Run, bits: Bits) -> int:
+    async def _note(self, conn: AsyncConnection, run: Run, told: Bits) -> int:
+        ordinals = await self._crowd.ordinals_of(conn, run, sorted({endpoint_id for endpoint_id, _ in told}))
+        bits = {
+            (ordinals[endpoint_id], position): bit
+            for (endpoint_id, position), bit in told.items()
+            if endpoint_id in ordinals
+        }
+        if not bits:
+            return 0
         await self._crowd.note(conn, run, bits)
         # Noted first, then locked: a mover that does not see the note is waited for, one that comes later sees it.
-        where = await self._crowd.lock(conn, run, sorted({endpoint_id for endpoint_id, _ in bits}))
+        where = await self._crowd.lock(conn, run, {ordinal for ordinal, _ in bits})
         table = self._tables.of(run)
         splits = {(position, bit): set(table.splits_on(position, bit)) for (_, position), bit in bits.items()}
-        decided = {
-            endpoint_id
-            for (endpoint_id, position), bit in bits.items()
-            if where.get(endpoint_id) in splits[position, bit]
-        }
-        return await self._crowd.wake(conn, run, sorted(decided), self._clock.now()) if decided else 0
+        decided = {ordinal for (ordinal, position), bit in bits.items() if where.get(ordinal) in splits[position, bit]}
+        return await self._crowd.wake(conn, run, decided, self._clock.now()) if decided else 0
 
 
 def _parsed(delivery: Delivery) -> events_pb2.MessageEventBatch:

@@ -143,7 +143,7 @@ class Sender:
         sent: dict[Position, list[Person]] = {}
         for chunk in chunks:
             sent.setdefault(chunk.step, []).extend(chunk.people)
-        asking = [person.endpoint_id for step in sent if step <= table.last_split() for person in sent[step]]
+        asking = [person.ordinal for step in sent if step <= table.last_split() for person in sent[step]]
         # Receipts take these locks too before they look who waits: one of both sees what the other did.
         await self._crowd.lock(conn, run, asking)
         happened = await self._crowd.happened(conn, run, asking) if asking else {}

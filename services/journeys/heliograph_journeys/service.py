@@ -250,9 +250,9 @@ class Journeys:
         return Metrics(run, self._clock.now(), entered, completed, exited, steps)
 
     async def participants(
-        self, project: str, journey_id: str, run_id: str, *, after: str, state: str, activity_id: str, limit: int
+        self, project: str, journey_id: str, run_id: str, *, after: int, state: str, activity_id: str, limit: int
     ) -> tuple[StepTable, list[Participant]]:
-        """Return participants behind an endpoint id, with the table their steps belong to; raises RunNotFound."""
+        """Return participants behind an ordinal, with the table their steps belong to; raises RunNotFound."""
         async with self._database.transaction() as conn:
             run = await self._run(conn, project, journey_id, run_id)
             table = run.compiled()
@@ -287,6 +287,7 @@ class Journeys:
         return Run(
             project=journey.project,
             id=self._new_id(),
+            number=0,
             journey_id=journey.id,
             draft=journey.draft,
             implicit_window=self._implicit_window,

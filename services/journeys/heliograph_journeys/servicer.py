@@ -160,7 +160,7 @@ class JourneyServicer(journeys_pb2_grpc.JourneyServiceServicer):
             ids["project"],
             ids["journey"],
             ids["run"],
-            after=page.after[0] if page.after else "",
+            after=int(page.after[0]) if page.after else 0,
             state="" if state == "UNSPECIFIED" else state,
             activity_id=request.activity_id,
             limit=page.size + 1,
@@ -168,7 +168,7 @@ class JourneyServicer(journeys_pb2_grpc.JourneyServiceServicer):
         shown = found[: page.size]
         return journeys_pb2.ListParticipantsResponse(
             participants=(participant_to_proto(participant, table) for participant in shown),
-            next_page_token=next_token(call, [shown[-1].endpoint_id]) if len(found) > page.size else "",
+            next_page_token=next_token(call, [str(shown[-1].ordinal)]) if len(found) > page.size else "",
         )
 
 

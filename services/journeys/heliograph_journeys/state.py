@@ -56,10 +56,11 @@ class Journey:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it is stored; `draft` is the journey as it was published."""
+    """A run as it is stored; `draft` is the journey as it was published. `number` is given by the store, 0 before."""
 
     project: str
     id: str
+    number: int
     journey_id: str
     draft: Draft
     implicit_window: timedelta

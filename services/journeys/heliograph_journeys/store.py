@@ -16,7 +16,7 @@ _JOURNEY = (
     "publish_time"
 )
 _RUN = (
-    "project, run_id, journey_id, CAST(draft AS text) AS draft, implicit_window_seconds, state, failure_reason, "
+    "project, run_id, run_no, journey_id, CAST(draft AS text) AS draft, implicit_window_seconds, state, failure_reason, "
     "start_time, create_time, end_time, snapshot, member_count, cursor, entered, entry_done, lease_token, traceparent"
 )
 
@@ -107,11 +107,14 @@ class JourneyStore:
     async def delete(self, conn: AsyncConnection, project: str, id_: str) -> None:
         """Remove a journey with all that belongs to it."""
         key = {"project": project, "id": id_}
-        for table in ("participants", "chunks", "moves", "happened"):
+        run_key = {"chunks": "run_id", "moves": "run_id"}
+        for table in ("participants", "members", "happened", "chunks", "moves"):
+            column = run_key.get(table, "run_no")
             await conn.execute(
                 text(
-                    f"DELETE FROM journeys.{table} WHERE project = :project AND run_id IN "  # noqa: S608
-                    "(SELECT run_id FROM journeys.runs WHERE project = :project AND journey_id = :id)"
+                    f"DELETE FROM journeys.{table} WHERE {column} IN "  # noqa: S608
+                    f"(SELECT {column} FROM journeys.runs WHERE project = :project AND journey_id = :id)"
+                    + (" AND project = :project" if table in run_key else "")
                 ),
                 key,
             )
@@ -242,7 +245,7 @@ class JourneyStore:
         """Return running runs in which somebody is due."""
         return await self._open(
             conn,
-            "state = 'RUNNING' AND EXISTS (SELECT 1 FROM journeys.participants AS p WHERE p.run_id = runs.run_id "
+            "state = 'RUNNING' AND EXISTS (SELECT 1 FROM journeys.participants AS p WHERE p.run_no = runs.run_no "
             "AND p.wake_at <= :now)",
             {"now": now},
         )
@@ -276,7 +279,7 @@ class JourneyStore:
             text(
                 "UPDATE journeys.runs AS r SET state = 'COMPLETED', end_time = :now, swept = true "
                 "WHERE NOT r.swept AND r.state = 'RUNNING' AND r.entry_done "
-                "AND NOT EXISTS (SELECT 1 FROM journeys.participants AS p WHERE p.run_id = r.run_id "
+                "AND NOT EXISTS (SELECT 1 FROM journeys.participants AS p WHERE p.run_no = r.run_no "
                 "AND p.wake_at IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM journeys.chunks AS c "
                 "WHERE c.project = r.project AND c.run_id = r.run_id) RETURNING r.project, r.journey_id"
             ),
@@ -310,6 +313,7 @@ def _run(row: Row[Any]) -> Run:
     return Run(
         row.project,
         row.run_id,
+        row.run_no,
         row.journey_id,
         draft_from_json(row.draft),
         timedelta(seconds=row.implicit_window_seconds),

@@ -11,7 +11,7 @@ from heliograph.messaging.v1 import dispatch_pb2, events_pb2
 from heliograph_kit.outbox import Outgoing
 from heliograph_kit.streams import messages_subject
 from heliograph_messaging.domain.outcomes import Outcome, Status
-from heliograph_messaging.store.ledger import Row
+from heliograph_messaging.store.records import Row
 
 _OF_STATUS = {
     Status.ACCEPTED: events_pb2.MESSAGE_EVENT_TYPE_ACCEPTED,

@@ -8,7 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from heliograph_channels import ChannelProvider, PluginError, ProviderContext, Receipt, Sender, load_channels
+from heliograph_channels import (
+    Capabilities,
+    ChannelProvider,
+    PluginError,
+    ProviderContext,
+    Receipt,
+    Sender,
+    load_channels,
+)
 from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
 from heliograph_messaging.store.channels import StoredChannel
@@ -42,6 +50,7 @@ class OpenChannel:
     """An opened sender with what guards it. `slots` bounds the calls at the same time in this process."""
 
     provider: ChannelProvider
+    capabilities: Capabilities
     sender: Sender
     version: int
     slots: asyncio.Semaphore
@@ -126,7 +135,9 @@ class Senders:
             now=self._now,
         )
         try:
-            opening = provider.open({**channel.settings, **secrets}, context)
+            settings = {**channel.settings, **secrets}
+            able = provider.capabilities_for(settings)
+            opening = provider.open(settings, context)
             sender = await asyncio.wait_for(opening, self._open_timeout)
         except TimeoutError as error:
             raise CannotOpen(
@@ -138,9 +149,10 @@ class Senders:
             ) from error
         return OpenChannel(
             provider,
+            able,
             sender,
             channel.version,
-            asyncio.Semaphore(provider.capabilities.concurrency),
+            asyncio.Semaphore(able.concurrency),
             self._breaker(),
         )
 

@@ -78,12 +78,14 @@ func main() {
 	sent := must(messages.SendMessages(ctx, &messaging.SendMessagesRequest{Parent: parent, Channel: "EMAIL",
 		Content:    &messaging.MessageContent{EmailSubject: "Hello", EmailText: "from Go"},
 		Recipients: []*messaging.Recipient{{Address: "ann@example.com"}}, RequestId: "one"}))
-	message := must(messages.GetMessage(ctx, &messaging.GetMessageRequest{Name: sent.Messages[0].Message}))
-	for message.Status == messaging.MessageStatus_MESSAGE_STATUS_CLAIMED ||
-		message.Status == messaging.MessageStatus_MESSAGE_STATUS_DISPATCHING {
+	// A message is in the ledger as soon as a worker has taken it from the bus, and settled a moment later.
+	name := sent.Messages[0].Message
+	message, err := messages.GetMessage(ctx, &messaging.GetMessageRequest{Name: name})
+	for unsettled(message, err) {
 		time.Sleep(50 * time.Millisecond)
-		message = must(messages.GetMessage(ctx, &messaging.GetMessageRequest{Name: message.Name}))
+		message, err = messages.GetMessage(ctx, &messaging.GetMessageRequest{Name: name})
 	}
+	must(message, err)
 	told.Status = message.Status.String()
 
 	wrong := metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer hg_no_such")

@@ -2,7 +2,7 @@
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { ChannelService } from "./gen/heliograph/messaging/v1/channels_pb.js";
-import { MessageService, MessageStatus } from "./gen/heliograph/messaging/v1/messages_pb.js";
+import { type Message, MessageService, MessageStatus } from "./gen/heliograph/messaging/v1/messages_pb.js";
 import { ProjectService } from "./gen/heliograph/projects/v1/projects_pb.js";
 import { ImportJob_Format, ImportJob_State, JobService } from "./gen/heliograph/segments/v1/jobs_pb.js";
 import { AttributeDimension_Operator, SegmentService } from "./gen/heliograph/segments/v1/segments_pb.js";
@@ -63,11 +63,19 @@ const sent = await messages.sendMessages({
   recipients: [{ address: "ann@example.com" }],
   requestId: "one",
 });
-let message = await messages.getMessage({ name: sent.messages[0].message });
-while (message.status === MessageStatus.CLAIMED || message.status === MessageStatus.DISPATCHING) {
-  await pause();
-  message = await messages.getMessage({ name: message.name });
+// A message is in the ledger as soon as a worker has taken it from the bus, and settled a moment later.
+async function settled(name: string): Promise<Message> {
+  for (;;) {
+    try {
+      const message = await messages.getMessage({ name });
+      if (message.status !== MessageStatus.CLAIMED && message.status !== MessageStatus.DISPATCHING) return message;
+    } catch (error) {
+      if (ConnectError.from(error).code !== Code.NotFound) throw error;
+    }
+    await pause();
+  }
 }
+const message = await settled(sent.messages[0].message);
 
 let refused = "";
 try {

@@ -100,7 +100,7 @@ class ChannelContract:
     def test_problems_never_repeat_a_secret(self, provider: ChannelProvider, settings: Mapping[str, object]) -> None:
         wrong: dict[str, object] = {name: object() for name in _properties(provider)}
         secrets = secret_fields(provider.settings_schema)
-        wrong.update({name: "hunter2-and-\r\n-more" for name in secrets})
+        wrong.update(dict.fromkeys(secrets, "hunter2-and-\r\n-more"))
         wrong["no_such_setting"] = "hunter2-and-\r\n-more"
         assert "hunter2" not in repr(list(provider.check_settings(wrong)))
 

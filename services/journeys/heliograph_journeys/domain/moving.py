@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from heliograph_journeys.domain.table import ChanceStep, MessageStep, Position, SplitStep, StepTable, WaitStep
 
-Happened = Mapping[str, Mapping[Position, int]]
-"""What happened to messages: bits by message step, by endpoint id."""
+Happened = Mapping[int, Mapping[Position, int]]
+"""What happened to messages: bits by message step, by ordinal."""
 
 
 class Person(NamedTuple):
@@ -167,7 +167,7 @@ def _split(
     nothing: Mapping[Position, int] = {}
     stay: list[Person] = []
     for person in new:
-        (yes if step.holds(happened.get(person.endpoint_id, nothing)) else stay).append(person)
+        (yes if step.holds(happened.get(person.ordinal, nothing)) else stay).append(person)
     if stay:
         wake_at = step.due.at(now)
         if wake_at <= now:
@@ -176,7 +176,7 @@ def _split(
             moved.rests.append(Rest(position, now, wake_at, stay))
     early: list[Person] = []
     for person in due:
-        if step.holds(happened.get(person.endpoint_id, nothing)):
+        if step.holds(happened.get(person.ordinal, nothing)):
             yes.append(person)
         elif step.due.at(person.arrived_at) <= now:
             no.append(person)

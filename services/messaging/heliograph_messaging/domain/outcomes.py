@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -31,8 +32,7 @@ REASONS = frozenset(
 DETAIL_LENGTH = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one attempt leads to. CLAIMED means: try again later."""
 
     status: Status

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import SQLAlchemyError
 
 from heliograph_kit.database import Database
-from heliograph_messaging.store.ledger import BatchKey, Lease, Ledger
+from heliograph_messaging.store.ledger import Ledger
+from heliograph_messaging.store.records import BatchKey, Lease
 
 _log = logging.getLogger(__name__)
 _BEATS = 4

@@ -68,12 +68,14 @@ class Values:
         """Return a variable's value for each recipient, None where there is none."""
         fallback = self._substitutions.get(variable.path, self._defaults.get(variable.path))
         cells = self._columns.get(variable.path)
-        if cells is not None:
-            return [fallback if (value := _pick(cell, variable.index)) is None else value for cell in cells]
         fixed = self._fixed(variable.path) if not variable.index else None
-        if fixed is not None:
-            return [value or fallback for value in fixed]
-        return [fallback] * len(self._recipients)
+        behind: Sequence[str | None] = (
+            [value or fallback for value in fixed] if fixed is not None else [fallback] * len(self._recipients)
+        )
+        if cells is None:
+            return list(behind)
+        picked = [_pick(cell, variable.index) for cell in cells]
+        return [other if value is None else value for value, other in zip(picked, behind, strict=True)]
 
     def column_of(self, path: str) -> list[Sequence[str]]:
         """Return all values of a column of the page for each recipient."""

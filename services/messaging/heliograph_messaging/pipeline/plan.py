@@ -9,7 +9,7 @@ from typing import cast
 
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph_channels import ChannelProvider, CustomContent, Kind, MessageClass, OutgoingMessage, SmsContent
-from heliograph_kit.ids import derived_id
+from heliograph_kit.ids import derived_id, derived_ids
 from heliograph_messaging.content import Prepared
 from heliograph_messaging.domain.origination import Originations
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
@@ -18,7 +18,7 @@ from heliograph_messaging.domain.sms import measure
 from heliograph_messaging.events import CLASSES
 from heliograph_messaging.pipeline.page import Values
 from heliograph_messaging.regions import is_us
-from heliograph_messaging.store.ledger import Row
+from heliograph_messaging.store.records import Row
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,9 @@ class _Planner:
         )
         source = batch.source
         self._scope = (source.run_id, source.activity_id, str(batch.occurrence), batch.channel)
+        self._address_keys = derived_ids(
+            self._scope, [same_address(batch.channel, address) for address in recipients.addresses]
+        )
         self._class = cast(MessageClass, CLASSES[batch.message_class])
         self._attributes = {
             "source": source.name, "run_id": source.run_id, "treatment_id": source.treatment_id,
@@ -137,7 +140,7 @@ class _Planner:
         )  # fmt: skip
         return Row(
             message_id, position, endpoint_id, self._recipients.user_ids[position], address,
-            derived_id(*self._scope, same_address(self._channel, address)),
+            self._address_keys[position],
             Status.CLAIMED, "", "", origination, use_case, parts, None,
         )  # fmt: skip
 

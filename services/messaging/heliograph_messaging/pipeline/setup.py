@@ -22,7 +22,7 @@ from heliograph_messaging.pipeline.page import recipients_of
 from heliograph_messaging.pipeline.plan import Problem, Setup
 from heliograph_messaging.providers import KINDS, CannotOpen, OpenChannel, Senders
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, StoredChannel
-from heliograph_messaging.store.ledger import BatchKey, Lease, NewBatch
+from heliograph_messaging.store.records import BatchKey, Lease, NewBatch
 from heliograph_messaging.store.templates import TemplateStore
 
 _ID = re.compile(r"[0-9a-f]{32}")

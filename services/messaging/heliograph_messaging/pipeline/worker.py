@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from google.protobuf.message import DecodeError
@@ -38,7 +38,8 @@ from heliograph_messaging.pipeline.plan import Plan, Problem, Setup, make_plan
 from heliograph_messaging.pipeline.sending import CallFailed, call, outcome_of, provider_is_away
 from heliograph_messaging.pipeline.setup import Away, BatchSetup, Found, parse_batch
 from heliograph_messaging.providers import OpenChannel
-from heliograph_messaging.store.ledger import Finished, Held, LeaseLost, Ledger, OpenRow, Row, Settled
+from heliograph_messaging.store.ledger import LeaseLost, Ledger
+from heliograph_messaging.store.records import Finished, Held, OpenRow, Row, Settled
 
 _log = logging.getLogger(__name__)
 
@@ -153,11 +154,11 @@ class Pipeline:
     # -- a batch seen for the first time ----------------------------------------------------------------------------
 
     async def _begin(self, run: _Run, plan: Plan, opened: OpenChannel | None, *, provider: str) -> None:
-        size = opened.provider.capabilities.batch_size if opened else 1
+        size = opened.capabilities.batch_size if opened else 1
         rows, chunk_of = [], 0
         for row in plan.rows:
             if row.status == Status.CLAIMED:
-                rows.append(replace(row, chunk=chunk_of // size))
+                rows.append(row._replace(chunk=chunk_of // size))
                 chunk_of += 1
             else:
                 rows.append(row)
@@ -166,12 +167,16 @@ class Pipeline:
             return
         # The slot comes first: an intent is only written when the call follows at once, so that a crash leaves no more
         # chunks in doubt than calls were allowed.
-        async with opened.slots:
+        await opened.slots.acquire()
+        try:
             chunks = await self._claim(run, rows, provider, intend=True)
-            if chunks:
-                single = len(chunks) == 1
-                await self._call(run, plan, opened, *chunks[0], may_finish=single)
-        await self._send(run, plan, opened, chunks[1:], move=False)
+        except BaseException:
+            opened.slots.release()
+            raise
+        if not chunks:
+            opened.slots.release()
+            return
+        await self._send(run, plan, opened, chunks, begun=True)
 
     async def _claim(
         self, run: _Run, rows: Sequence[Row], provider: str, *, intend: bool
@@ -215,7 +220,7 @@ class Pipeline:
         again: list[Row] = []
         settled: list[tuple[Row, Settled]] = []
         for one in open_rows:
-            planned = replace(plan.rows[one.position], chunk=one.chunk)
+            planned = plan.rows[one.position]._replace(chunk=one.chunk)
             outcome = self._doubt(run, one, planned, opened)
             if outcome is None:
                 again.append(planned)
@@ -232,11 +237,11 @@ class Pipeline:
             cause = derived_id("resume", str(lease.token))
             await self._settle(run, settled, lost, "LOST", cause, provider="", finish=not again)
         if again and opened is not None:
-            size = opened.provider.capabilities.batch_size
+            size = opened.capabilities.batch_size
             chunks = [
                 (number + index, again[start : start + size]) for index, start in enumerate(range(0, len(again), size))
             ]
-            await self._send(run, plan, opened, chunks, move=True)
+            await self._send(run, plan, opened, chunks, begun=False)
 
     def _doubt(self, run: _Run, one: OpenRow, planned: Row, opened: OpenChannel | None) -> Outcome | None:
         """Return the outcome of a row found open, None when it is to be sent (again)."""
@@ -245,7 +250,7 @@ class Pipeline:
             return None if sendable else _outcome(planned)
         # Asked again only the provider that was asked the first time, and only when it knows our ids.
         same = opened is not None and opened.provider.name == run.hold.lease.provider
-        idempotent = opened is not None and same and opened.provider.capabilities.idempotency_key
+        idempotent = opened is not None and same and opened.capabilities.idempotency_key
         if sendable and (idempotent or run.transactional):
             return None
         return Outcome(
@@ -255,18 +260,31 @@ class Pipeline:
     # -- calls of the provider --------------------------------------------------------------------------------------
 
     async def _send(
-        self, run: _Run, plan: Plan, opened: OpenChannel, chunks: Sequence[tuple[int, list[Row]]], *, move: bool
+        self, run: _Run, plan: Plan, opened: OpenChannel, chunks: Sequence[tuple[int, list[Row]]], *, begun: bool
     ) -> None:
+        """Call the provider for each chunk, as many at a time as it takes.
+
+        `begun`: the rows are in their chunks already, and the first chunk has its intent and a slot, given back here.
+        """
+        single = len(chunks) == 1
+
+        async def first(number: int, rows: list[Row]) -> None:
+            try:
+                await self._call(run, plan, opened, number, rows, may_finish=single)
+            finally:
+                opened.slots.release()
+
         async def one(number: int, rows: list[Row]) -> None:
             async with opened.slots:
                 now = self._clock.now()
                 async with self._database.transaction() as conn:
                     ids = [row.message_id for row in rows]
-                    await self._ledger.intend(conn, run.hold.lease, number, ids, now=now, move=move)
-                await self._call(run, plan, opened, number, rows, may_finish=move and len(chunks) == 1)
+                    await self._ledger.intend(conn, run.hold.lease, number, ids, now=now, move=not begun)
+                await self._call(run, plan, opened, number, rows, may_finish=single)
 
+        calls = [first(*chunks[0]) if begun else one(*chunks[0]), *(one(*chunk) for chunk in chunks[1:])]
         # All of them are waited for, also when one fails: a call under way must not outlive the lease's owner.
-        results = await asyncio.gather(*(one(number, rows) for number, rows in chunks), return_exceptions=True)
+        results = await asyncio.gather(*calls, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -288,7 +306,7 @@ class Pipeline:
             opened.breaker.failed(time.monotonic())
         else:
             opened.breaker.succeeded()
-        name, able = opened.provider.name, opened.provider.capabilities
+        name, able = opened.provider.name, opened.capabilities
         settled: list[tuple[Row, Settled]] = []
         for index, row in enumerate(rows):
             failed = run.failed.get(row.position, 0) + 1
@@ -377,7 +395,7 @@ def _outcome(row: Row) -> Outcome:
 def _double(row: Row) -> Row:
     if row.status != Status.CLAIMED:
         return row
-    return replace(
-        row, status=Status.SKIPPED, reason="DUPLICATE_ADDRESS", address_key="", chunk=None, origination="", use_case="",
+    return row._replace(
+        status=Status.SKIPPED, reason="DUPLICATE_ADDRESS", address_key="", chunk=None, origination="", use_case="",
         part_count=0,
     )  # fmt: skip

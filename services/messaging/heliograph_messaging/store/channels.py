@@ -64,9 +64,9 @@ class ChannelStore:
                 index_elements=["project", "kind"],
                 set_=changed,
                 where=channels.c.version == channel.version - 1,
-            )
+            ).returning(channels.c.version)
         )
-        return bool(done.rowcount)
+        return done.one_or_none() is not None
 
 
 class NumberStore:
@@ -115,7 +115,8 @@ class RequestStore:
             project=project, method=method, request_id=request_id, fingerprint=fingerprint, answer=answer,
             create_time=now,
         )  # fmt: skip
-        if (await conn.execute(statement.on_conflict_do_nothing())).rowcount:
+        added = await conn.execute(statement.on_conflict_do_nothing().returning(requests.c.request_id))
+        if added.one_or_none() is not None:
             return None
         return await self.find(conn, project, method, request_id)
 

@@ -80,7 +80,8 @@ class TemplateStore:
             latest_version=template.version,
             create_time=template.create_time,
         )
-        if not (await conn.execute(statement.on_conflict_do_nothing())).rowcount:
+        added = await conn.execute(statement.on_conflict_do_nothing().returning(templates.c.id))
+        if added.one_or_none() is None:
             return False
         await self._add_version(conn, template)
         return True

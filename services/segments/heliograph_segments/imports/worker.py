@@ -33,6 +33,8 @@ _tracer = tracer(__name__)
 
 PIECE_FAILED = "PIECE_FAILED"
 _PIECE_ATTEMPTS = 5
+# A file that ends its workers (or meets a mistake of ours) must not keep all other jobs waiting for ever.
+_LEASES_WITHOUT_PIECE = 10
 _PAUSE = timedelta(seconds=0.5)
 
 
@@ -109,6 +111,9 @@ class ImportRun:
             LeaseLost: another worker has it.
         """
         try:
+            if self._leased.fence > self.job.completed_pieces + _LEASES_WITHOUT_PIECE:
+                words = f"the workers of the lines behind line {self.job.done_lines} ended again and again"
+                raise UnusableFile(PIECE_FAILED, words)
             path = path_of(self.job.source, self._settings.import_root)
             with await asyncio.to_thread(SourceFile, path) as file:
                 rows = await asyncio.to_thread(reader_of, self.job.format, file)

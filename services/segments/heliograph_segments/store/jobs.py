@@ -133,7 +133,7 @@ def _parameters(job: Job) -> dict[str, Any]:
     return values | {
         "format": job.format.value,
         "state": job.state.value,
-        "failures": orjson.dumps(job.failures).decode(),
+        "failures": orjson.dumps([list(failure) for failure in job.failures]).decode(),
     }
 
 

@@ -1,0 +1,252 @@
+"""Figures of sending: campaign batches over the simulator and over SMTP by one worker process, and direct sends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import psycopg
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
+
+from benchmarks.figures import Figure, figure, percentile
+from benchmarks.letters import HTML, SIZE, VARIABLES, values_of
+from benchmarks.parts import Servers, bare, bare_result, calling, servers, until
+from heliograph.messaging.v1 import (
+    channels_pb2,
+    channels_pb2_grpc,
+    dispatch_pb2,
+    messages_pb2,
+    messages_pb2_grpc,
+    templates_pb2,
+    templates_pb2_grpc,
+)
+from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+from heliograph_kit.bus import Bus, BusMessage
+from heliograph_kit.ids import derived_id
+from heliograph_kit.streams import dispatch_subject
+
+PROJECT = "bench"
+PARENT = f"projects/{PROJECT}"
+SIMULATED_BATCHES = 80
+SMTP_BATCHES = 20
+WARM_BATCHES = 4
+SENDS_PER_SECOND = 50
+SEND_SECONDS = 10
+
+# Everything a campaign's message goes through, and no receipts: they are not part of the fan-out.
+_SIMULATOR: dict[str, Any] = {"delivered_share": 0}
+_FINISHED = (
+    "SELECT count(*) FILTER (WHERE finish_time IS NOT NULL), extract(epoch FROM max(finish_time) - min(started_at)) "
+    "FROM messaging.batches WHERE run_id = %s"
+)
+_ACCEPTED = "SELECT count(*) FROM messaging.messages WHERE batch_id IN (SELECT batch_id FROM messaging.batches WHERE run_id = %s) AND status = 'ACCEPTED'"
+_TIMES = (
+    "SELECT 1000 * extract(epoch FROM m.accept_time - m.create_time)::double precision FROM messaging.messages m "
+    "JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id "
+    "WHERE b.message_class = 'TRANSACTIONAL' AND m.status = 'ACCEPTED'"
+)
+
+
+async def measure() -> list[Figure]:
+    """Return the figures of this area."""
+    with servers() as parts:
+        campaign = await _pipeline(parts, SIMULATED_BATCHES, 0)
+        with bare("sink") as port:
+            mail = await _pipeline(parts, SMTP_BATCHES, int(port))
+            service = parts.service("messaging", messaging_plugins="simulator,smtp", messaging_secret_key="k" * 32)
+            with service:
+                async with (
+                    calling(service.address) as channel,
+                    Bus.connect(parts.nats_url, name="bench") as bus,
+                    await psycopg.AsyncConnection.connect(parts.dsn, autocommit=True) as conn,
+                ):
+                    template = await _template(channel)
+                    sender = _Sender(bus, conn, template)
+                    await _use(channel, "simulator", _SIMULATOR)
+                    await sender.run("warm", WARM_BATCHES)
+                    simulated = await sender.run("simulated", SIMULATED_BATCHES)
+                    direct = await _direct(channel, conn, template)
+                    settings = {"host": "127.0.0.1", "port": int(port), "security": "none", "connections": 16}
+                    await _use(channel, "smtp", {**settings, "from_address": "shop@example.com"})
+                    await sender.run("warm-smtp", WARM_BATCHES)
+                    delivered = await sender.run("smtp", SMTP_BATCHES)
+    return [
+        figure(
+            "campaign messages, 3 kB of personalised HTML, full ledger, simulator, one process", simulated,
+            "messages/s", bare=campaign, against="the bare pipeline without a channel", target="10,000/s",
+        ),
+        figure(
+            "the same over SMTP to a sink in another process", delivered,
+            "messages/s", bare=mail, against="the bare pipeline with a bare SMTP client", target="3,000/s",
+        ),
+        *direct,
+    ]  # fmt: skip
+
+
+async def _pipeline(parts: Servers, batches: int, port: int) -> float:
+    return float(await bare_result("pipeline", parts.dsn, parts.nats_url, str(batches), str(port)))
+
+
+async def _template(channel: grpc.aio.Channel) -> str:
+    templates: templates_pb2_grpc.TemplateServiceAsyncStub = templates_pb2_grpc.TemplateServiceStub(channel)
+    email = templates_pb2.EmailTemplate(subject="News for {{User.UserAttributes.First}}", html=HTML)
+    made = await templates.CreateTemplate(
+        templates_pb2.CreateTemplateRequest(
+            parent=PARENT,
+            template_id="news",
+            template=templates_pb2.Template(kind=templates_pb2.TEMPLATE_KIND_EMAIL, email=email),
+            request_id="bench",
+        )
+    )
+    return made.name
+
+
+async def _use(channel: grpc.aio.Channel, provider: str, settings: dict[str, Any]) -> None:
+    channels: channels_pb2_grpc.ChannelServiceAsyncStub = channels_pb2_grpc.ChannelServiceStub(channel)
+    await channels.UpdateChannel(
+        channels_pb2.UpdateChannelRequest(
+            channel=channels_pb2.Channel(
+                name=f"{PARENT}/channels/EMAIL",
+                provider=provider,
+                settings=ParseDict(settings, Struct()),
+                from_address="shop@example.com",
+                enabled=True,
+            )
+        )
+    )
+
+
+class _Sender:
+    """Feeds batches through the bus as campaigns does, and reads from the ledger when they were done."""
+
+    def __init__(self, bus: Bus, conn: psycopg.AsyncConnection[Any], template: str) -> None:
+        self._bus = bus
+        self._conn = conn
+        self._template = template
+
+    async def run(self, run_id: str, batches: int) -> float:
+        """Send so many batches; returns messages per second from the first lease to the last outcome."""
+        subject = dispatch_subject("campaign", PROJECT)
+        messages = [self._batch(run_id, number) for number in range(batches)]
+        published = await self._bus.publish_many(
+            [
+                BusMessage(subject, batch.SerializeToString(), batch.batch_id, batch.DESCRIPTOR.full_name, PROJECT)
+                for batch in messages
+            ],
+            in_flight=16,
+        )
+        for answer in published:
+            if isinstance(answer, Exception):
+                raise answer
+
+        async def over() -> float | None:
+            finished, seconds = await _row(self._conn, _FINISHED, run_id)
+            return float(seconds) if finished == batches else None
+
+        seconds = await until(f"run {run_id}", over, within=60)
+        [accepted] = await _row(self._conn, _ACCEPTED, run_id)
+        if accepted != batches * SIZE:
+            raise RuntimeError(f"{accepted} of {batches * SIZE} messages of run {run_id} were accepted")
+        return batches * SIZE / seconds
+
+    def _batch(self, run_id: str, number: int) -> dispatch_pb2.DispatchBatch:
+        people = range(number * SIZE, (number + 1) * SIZE)
+        addresses, users, *projected = (list(column) for column in zip(*map(values_of, people), strict=True))
+        return dispatch_pb2.DispatchBatch(
+            batch_id=derived_id(run_id, str(number)),
+            project=PARENT,
+            message_class=dispatch_pb2.MESSAGE_CLASS_CAMPAIGN,
+            source=dispatch_pb2.MessageSource(name=f"{PARENT}/campaigns/bench", run_id=run_id, treatment_id="0"),
+            channel="EMAIL",
+            content=dispatch_pb2.MessageContent(template=self._template),
+            recipients=audience_pb2.MemberPage(
+                ordinals=people,
+                endpoint_ids=[f"e{n}" for n in people],
+                user_ids=users,
+                channels=["EMAIL"] * SIZE,
+                addresses=addresses,
+                opted_out=[False] * SIZE,
+                inactive=[False] * SIZE,
+                columns=[
+                    audience_pb2.MemberColumn(path=path, values=values)
+                    for path, values in zip(VARIABLES[2:], projected, strict=True)
+                ],
+            ),
+        )
+
+
+async def _direct(channel: grpc.aio.Channel, conn: psycopg.AsyncConnection[Any], template: str) -> list[Figure]:
+    """Send one message a call at a steady pace; how long calls take, and how long until the provider has it."""
+    messages: messages_pb2_grpc.MessageServiceAsyncStub = messages_pb2_grpc.MessageServiceStub(channel)
+
+    async def send(number: int) -> None:
+        one = messages_pb2.Recipient(address=f"direct{number}@example.com")
+        values = dict(zip(VARIABLES[2:], values_of(number)[2:], strict=True)) | {"User.UserId": f"u{number}"}
+        await messages.SendMessages(
+            messages_pb2.SendMessagesRequest(
+                parent=PARENT,
+                channel="EMAIL",
+                content=dispatch_pb2.MessageContent(template=template),
+                recipients=[one],
+                substitutions=values,
+            ),
+            timeout=60,
+        )
+
+    await send(-1)
+    calls = await _paced(send)
+
+    async def taken() -> list[float] | None:
+        rows = await (await conn.execute(_TIMES)).fetchall()
+        return [float(row[0]) for row in rows] if len(rows) > len(calls) else None
+
+    waits = await until("the direct sends", taken, within=30)
+    with bare("members", "0") as address:
+        async with grpc.aio.insecure_channel(address) as plain:
+            other: audience_pb2_grpc.AudienceServiceAsyncStub = audience_pb2_grpc.AudienceServiceStub(plain)
+
+            async def ask(number: int) -> None:
+                await other.GetSnapshot(audience_pb2.GetSnapshotRequest(name=str(number)))
+
+            await ask(0)
+            plain_calls = await _paced(ask)
+    at = f"at {SENDS_PER_SECOND}/s"
+    unary = "an empty unary call at the same pace"
+    return [
+        figure(
+            f"direct send of one message {at}, the call, {words}", percentile(calls, share), "ms",
+            bare=percentile(plain_calls, share), against=unary, target=target,
+        )
+        for words, share, target in (("p50", 0.5, "8 ms at 100/s"), ("p99", 0.99, "30 ms at 100/s"))
+    ] + [
+        figure(
+            f"direct send {at}, from the ledger to the provider's yes, p50", percentile(waits, 0.5), "ms",
+            bare=percentile(plain_calls, 0.5), against=unary,
+        )
+    ]  # fmt: skip
+
+
+async def _paced(call: Any) -> list[float]:
+    """Start calls at a steady pace, whether earlier ones have ended or not; returns how long each took, ms."""
+    loop = asyncio.get_running_loop()
+    begin = loop.time() + 0.05
+
+    async def one(number: int) -> float:
+        due = begin + number / SENDS_PER_SECOND
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        began = time.perf_counter()
+        await call(number)
+        return 1000 * (time.perf_counter() - began)
+
+    return list(await asyncio.gather(*(one(number) for number in range(SENDS_PER_SECOND * SEND_SECONDS))))
+
+
+async def _row(conn: psycopg.AsyncConnection[Any], statement: str, run_id: str) -> Sequence[Any]:
+    row: Sequence[Any] | None = await (await conn.execute(statement, (run_id,))).fetchone()
+    if row is None:
+        raise RuntimeError("an aggregate gave no row")
+    return row

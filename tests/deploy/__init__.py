@@ -1,0 +1,1 @@
+"""The Kubernetes manifests: rendered by kubectl, checked against the schemas, and against what we promise."""

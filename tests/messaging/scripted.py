@@ -1,0 +1,90 @@
+"""A channel plugin whose answers a test decides, message by message or call by call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from heliograph_channels import (
+    Accepted,
+    Capabilities,
+    ChannelProvider,
+    Health,
+    Kind,
+    OutgoingMessage,
+    ProviderContext,
+    Receipt,
+    Sender,
+    SendResult,
+)
+
+Answer = Callable[[OutgoingMessage], SendResult]
+
+
+class ScriptedChannel(ChannelProvider):
+    """Remembers what it was asked and answers with `answer`, after `before` has run."""
+
+    name = "scripted"
+    kinds = frozenset({Kind.EMAIL, Kind.SMS, Kind.CUSTOM})
+    capabilities = Capabilities(batch_size=10, concurrency=2, receipts=True)
+    settings_schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "host": {"type": "string"},
+            "port": {"type": "integer", "minimum": 1},
+            "password": {"type": "string", "writeOnly": True, "minLength": 4},
+            "idempotent": {"type": "boolean", "default": False},
+        },
+    }
+
+    def __init__(self) -> None:
+        """Accept everything."""
+        self.calls: list[list[OutgoingMessage]] = []
+        self.opened_with: list[Mapping[str, object]] = []
+        self.answer: Answer = lambda message: Accepted(f"p-{message.message_id}")
+        self.whole: Callable[[Sequence[OutgoingMessage]], object] | None = None
+        self.hang = False
+        self.release = asyncio.Event()
+        self.context: ProviderContext | None = None
+
+    @property
+    def sent(self) -> list[OutgoingMessage]:
+        """Every message handed over, repetitions included."""
+        return [message for call in self.calls for message in call]
+
+    def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
+        """Promise idempotency when the settings say so."""
+        return replace(self.capabilities, idempotency_key=bool(settings.get("idempotent")))
+
+    async def open(self, settings: Mapping[str, object], context: ProviderContext) -> Sender:
+        """Open without doing anything."""
+        self.opened_with.append(dict(settings))
+        self.context = context
+        return _Sender(self)
+
+    async def report(self, *receipts: Receipt) -> None:
+        """Report receipts as a provider does."""
+        assert self.context is not None
+        await self.context.report(receipts)
+
+
+class _Sender(Sender):
+    def __init__(self, script: ScriptedChannel) -> None:
+        self._script = script
+
+    async def send_batch(self, messages: Sequence[OutgoingMessage]) -> Sequence[SendResult]:
+        script = self._script
+        script.calls.append(list(messages))
+        if script.hang:
+            await script.release.wait()
+        if script.whole is not None:
+            return script.whole(messages)  # type: ignore[return-value]
+        return [script.answer(message) for message in messages]
+
+    async def health(self) -> Health:
+        return Health(ok=True)
+
+    async def close(self) -> None:
+        return
