@@ -57,7 +57,7 @@ async def test_an_installed_plugin_is_in_the_catalogue_with_no_other_change(
     await asyncio.to_thread(
         subprocess.run,
         [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"),
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
             *("--disable-pip-version-check", "--root-user-action=ignore"),
             *("--target", str(place), str(ROOT / "plugins" / "template")),
         ],

@@ -15,7 +15,7 @@ PARENT = "projects/shop"
 
 def an_endpoint(**given: Any) -> Endpoint:
     """Return a stored endpoint as the reference evaluator sees it."""
-    defaults = {
+    defaults: dict[str, Any] = {
         "endpoint_id": "e1",
         "ordinal": 1,
         "cohort": 7,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_attribute_operators(
     operator: str, values: tuple[str, ...], fits: list[str], differs: list[str], absent: bool, of_user: bool
 ) -> None:
     member = "user_attributes" if of_user else "attributes"
-    dimensions = Dimensions(**{member: {"ride": AttributeDimension(AttributeOperator(operator), values)}})
+    condition: dict[str, Any] = {member: {"ride": AttributeDimension(AttributeOperator(operator), values)}}
+    dimensions = Dimensions(**condition)
     assert found(dimensions, an_endpoint(**{member: {"ride": fits}}))
     assert not found(dimensions, an_endpoint(**{member: {"ride": differs}}))
     assert found(dimensions, an_endpoint(**{member: {"ride": []}})) is absent

@@ -30,3 +30,9 @@ class AnalyticsSettings(ServiceSettings):
         le=2000,
         description="most bus messages stored in one transaction; each holds up to 500 events",
     )
+    recorder_pause_seconds: float = Field(
+        default=0.2,
+        ge=0,
+        le=10,
+        description="rest after a transaction that was not full, seconds: it makes the next one larger, answers older",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import nats.js.errors
@@ -38,7 +39,19 @@ async def build(runtime: Runtime[AnalyticsSettings]) -> None:
         raise StartFailed(str(error)) from error
     runtime.on_close(store.close)
     runtime.add_ping("event store", store.ping)
-    recorder = Recorder(store, runtime.clock, timedelta(days=settings.retention_days))
+
+    async def rest() -> None:
+        # Real time on purpose, also when the product's clock is hurried; a stop need not wait for it.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(runtime.stopping.wait(), settings.recorder_pause_seconds)
+
+    recorder = Recorder(
+        store,
+        runtime.clock,
+        timedelta(days=settings.retention_days),
+        full=settings.recorder_batch,
+        pause=rest,
+    )
 
     async def applied(_: str, ids: Sequence[str]) -> set[str]:
         return await store.applied(ids)

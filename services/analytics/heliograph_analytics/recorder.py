@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -25,11 +25,24 @@ M = TypeVar("M", bound=Message)
 class Recorder:
     """Writes batches of thousands of events; one instance for each store."""
 
-    def __init__(self, store: EventStore, clock: Clock, retention: timedelta) -> None:
-        """Take the store and how long it keeps events: older ones that come late are not stored."""
+    def __init__(
+        self,
+        store: EventStore,
+        clock: Clock,
+        retention: timedelta,
+        *,
+        full: int = 1,
+        pause: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Take the store and how long it keeps events: older ones that come late are not stored.
+
+        After a transaction of fewer than `full` bus messages `pause` is awaited.
+        """
         self._store = store
         self._clock = clock
         self._retention = retention
+        self._full = full
+        self._pause = pause
         self.left_out = 0
         """Events that were too old or too far ahead to be stored, since the start."""
 
@@ -85,3 +98,6 @@ class Recorder:
 
         arrived = [Arrived(delivery.id, min(delivery.time, now)) for delivery in by_id.values()]
         await self._store.record(consumer, arrived, table, now)
+        # A transaction costs as much for ten events as for thousands; while we rest, the bus gathers the next one.
+        if self._pause is not None and len(deliveries) < self._full:
+            await self._pause()
