@@ -7,16 +7,15 @@ one of two waits, with history and announcements, durably.
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import text
 
+from benchmarks.figures import Figure, figure
 from heliograph_journeys.crowd import Crowd
 from heliograph_journeys.domain.journey import (
     EVENT_BITS,
@@ -60,7 +59,7 @@ _BARE_STEP = (
 )
 
 
-async def measure() -> list[dict[str, Any]]:
+async def measure() -> list[Figure]:
     """Return the figures of this area."""
     folder = Path(tempfile.mkdtemp(prefix="heliograph-bench-"))
     folder.chmod(0o711)  # noqa: ASYNC240 - before anything else runs
@@ -79,13 +78,14 @@ async def measure() -> list[dict[str, Any]]:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
     return [
-        {
-            "figure": "journey transitions, durable, with history and announcements",
-            "value": round(ours),
-            "unit": "1/s",
-            "ratio": round(ours / bare, 3),
-            "against": f"set-based SQL alone, {bare:,.0f}/s (target {TARGET:,}/s)",
-        }
+        figure(
+            "journey transitions, durable, with history and announcements",
+            ours,
+            "1/s",
+            bare=bare,
+            against="set-based SQL alone",
+            target=f"{TARGET:,}",
+        )
     ]
 
 
@@ -185,7 +185,3 @@ async def _settle(database: Database, table: str) -> None:
     async with database.engine.connect() as conn:
         loose = await conn.execution_options(isolation_level="AUTOCOMMIT")
         await loose.execute(text(f"VACUUM ANALYZE {table}"))
-
-
-if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure()), indent=2))

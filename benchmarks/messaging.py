@@ -47,7 +47,7 @@ _ACCEPTED = "SELECT count(*) FROM messaging.messages WHERE batch_id IN (SELECT b
 _TIMES = (
     "SELECT 1000 * extract(epoch FROM m.accept_time - m.create_time)::double precision FROM messaging.messages m "
     "JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id "
-    "WHERE b.message_class = 'TRANSACTIONAL' AND m.status = 'ACCEPTED'"
+    "WHERE b.message_class = 'transactional' AND m.status = 'ACCEPTED'"
 )
 
 

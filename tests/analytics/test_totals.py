@@ -171,7 +171,7 @@ async def test_filters_top_and_types_narrow_the_count(stub: Stub, service: Runti
 async def test_a_recorder_killed_between_batches_loses_nothing_and_doubles_nothing(
     bus: Bus, nats_url: str, tmp_path: Path
 ) -> None:
-    events = random_events(random.Random(11), 30_000)
+    events = random_events(random.Random(11), 12_000)
     messages = bus_messages(events, 100)
     expected = frame(events)
     environment = {

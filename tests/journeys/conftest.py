@@ -100,7 +100,13 @@ async def peer() -> AsyncIterator[Peer]:
 
 
 @pytest.fixture
-def values(migrated_database: MigratedDatabase, nats_url: str, peer: Peer) -> dict[str, Any]:
+def delay() -> float:
+    """The publishing delay, seconds; a test may parametrize it."""
+    return 0
+
+
+@pytest.fixture
+def values(migrated_database: MigratedDatabase, nats_url: str, peer: Peer, delay: float) -> dict[str, Any]:
     """Settings of the service, on a fresh database."""
     return {
         "database_url": migrated_database((PACKAGE, "journeys")),
@@ -108,7 +114,7 @@ def values(migrated_database: MigratedDatabase, nats_url: str, peer: Peer) -> di
         "listen": "127.0.0.1:0",
         "internal_secret": INTERNAL_SECRET,
         "drain_seconds": 0,
-        "publish_delay_seconds": 0,
+        "publish_delay_seconds": delay,
         "poll_seconds": 0.05,
         "page_size": 7,
         "template_cache_seconds": 0,

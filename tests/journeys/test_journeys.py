@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any, TypeAlias
 
 import grpc
@@ -10,15 +10,21 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from opentelemetry import trace
+from sqlalchemy import text
 
 from heliograph.journeys.v1 import journeys_pb2 as pb
 from heliograph.journeys.v1 import journeys_pb2_grpc
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
+from heliograph.projects.v1 import events_pb2 as projects_events_pb2
+from heliograph_journeys.config import JourneysSettings
 from heliograph_journeys.state import draft_from_json, draft_to_json
 from heliograph_journeys.tables import metadata
 from heliograph_journeys.translate import draft_from_proto
+from heliograph_kit.bus import Bus
 from heliograph_kit.clock import ManualClock
 from heliograph_kit.migrations import differences
+from heliograph_kit.runtime import Runtime
+from heliograph_kit.streams import changes_subject
 from heliograph_kit.testing import eventually
 from tests.journeys.builders import SEGMENT, TEMPLATE
 from tests.journeys.conftest import Mailroom, metrics_of, waiting_at
@@ -205,13 +211,36 @@ async def test_nobody_enters_before_the_start(journeys: Stub, clock: ManualClock
     assert await _passed(journeys, run) > 0
 
 
-async def test_publishing_waits_for_the_delay_of_the_installation(
-    values: dict[str, Any], clock: ManualClock, journeys: Stub
-) -> None:
-    """The rule is arithmetic over settings: looked at on the run, not waited for."""
+@pytest.mark.parametrize("delay", [300.0])
+async def test_publishing_waits_for_the_delay_of_the_installation(journeys: Stub, clock: ManualClock) -> None:
     _, run = await published(journeys)
     found = (await journeys.ListRuns(pb.ListRunsRequest(parent=run.rpartition("/runs/")[0]))).runs[0]
-    assert found.start_time.ToDatetime(tzinfo=clock.now().tzinfo) == clock.now()
+    assert found.start_time.ToDatetime(tzinfo=UTC) == clock.now() + timedelta(minutes=5)
+    clock.advance(timedelta(minutes=4, seconds=59))
+    assert (await metrics_of(journeys, run)).entered_count == 0
+    clock.advance(timedelta(seconds=1))
+    assert await _passed(journeys, run) > 0
+
+
+async def test_a_deleted_project_leaves_nothing(journeys: Stub, bus: Bus, service: Runtime[JourneysSettings]) -> None:
+    name, run = await published(journeys)
+    await _passed(journeys, run)
+    gone = projects_events_pb2.ProjectDeleted(project=PARENT)
+    subject = changes_subject("projects", "shop", "project_deleted")
+    full_name = gone.DESCRIPTOR.full_name
+    await bus.publish(subject, gone.SerializeToString(), id="gone", type=full_name, project="shop")
+
+    async def nothing() -> bool:
+        listed = await journeys.ListJourneys(pb.ListJourneysRequest(parent=PARENT))
+        return not listed.journeys
+
+    await eventually(nothing)
+    async with service.database.transaction() as conn:
+        for table in ("runs", "participants", "members", "chunks", "moves", "happened"):
+            count = (await conn.execute(text(f"SELECT count(*) FROM journeys.{table}"))).scalar_one()
+            assert (table, count) == (table, 0)
+    code, reason, _ = await refused(journeys.GetJourney(pb.GetJourneyRequest(name=name)))
+    assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "JOURNEY_NOT_FOUND")
 
 
 async def test_a_cancelled_journey_stops_where_people_are(

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import text
 
 from heliograph.messaging.v1 import channels_pb2, dispatch_pb2, events_pb2, messages_pb2
@@ -23,6 +26,7 @@ from heliograph_channels import (
 )
 from heliograph_kit.ids import derived_id
 from heliograph_kit.testing import eventually
+from heliograph_messaging.pipeline import sending
 from tests.messaging.conftest import PARENT, Service, Started, a_batch
 
 pytestmark = pytest.mark.integration
@@ -311,3 +315,27 @@ async def test_a_batch_in_doubt_after_a_crash_is_settled_by_its_class(start: Sta
     status = await service.done(12, within=20)
     assert status.in_doubt_count == 12
     assert len(service.scripted.sent) == 12
+
+
+async def test_the_send_span_belongs_to_the_trace_of_whoever_produced_the_batch(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(sending, "_tracer", provider.get_tracer("tests"))
+    await service.set_up("EMAIL")
+    batch, trace = a_batch(mails(12)), "4bf92f3577b34da6a3ce929d0e0e4736"
+    await service.runtime.bus.publish(
+        "dispatch.campaign.shop",
+        batch.SerializeToString(),
+        id=batch.batch_id,
+        type="batch",
+        headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"},
+    )
+    await service.done(12)
+    spans = exporter.get_finished_spans()
+    assert [span.name for span in spans] == ["send scripted", "send scripted"]
+    assert {format(span.context.trace_id, "032x") for span in spans if span.context} == {trace}
+    assert sorted((span.attributes or {})["messaging.batch.message_count"] for span in spans) == [2, 10]  # type: ignore[type-var]
+    assert {row.trace_id for row in await service.rows()} == {trace}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from heliograph.journeys.v1 import journeys_pb2_grpc
+from heliograph_journeys.changes import CHANGES_CONSUMER, Changes
 from heliograph_journeys.config import JourneysSettings
 from heliograph_journeys.crowd import Crowd
 from heliograph_journeys.entrance import Entrance
@@ -81,9 +82,9 @@ async def build(runtime: Runtime[JourneysSettings]) -> None:
         lease=lease,
         poll_seconds=settings.poll_seconds,
     )
-    outcomes = Outcomes(
-        database=database, store=store, crowd=crowd, inbox=Inbox(mail), clock=clock, tables=tables, bell=bell
-    )
+    inbox = Inbox(mail)
+    changes = Changes(database=database, store=store, inbox=inbox)
+    outcomes = Outcomes(database=database, store=store, crowd=crowd, inbox=inbox, clock=clock, tables=tables, bell=bell)
     runtime.add_servicer(
         journeys_pb2_grpc.add_JourneyServiceServicer_to_server, JourneyServicer(journeys), SERVICE_NAME
     )
@@ -99,6 +100,16 @@ async def build(runtime: Runtime[JourneysSettings]) -> None:
             subjects=["messages.*"],
             handler=outcomes.handle,
             batch=50,
+        )
+    )
+    runtime.add_consumer(
+        Consumer(
+            runtime.bus,
+            service="journeys",
+            stream="CHANGES",
+            durable=CHANGES_CONSUMER,
+            subjects=["changes.projects.*.project_deleted"],
+            handler=changes.handle,
         )
     )
 

@@ -106,23 +106,36 @@ class JourneyStore:
 
     async def delete(self, conn: AsyncConnection, project: str, id_: str) -> None:
         """Remove a journey with all that belongs to it."""
-        key = {"project": project, "id": id_}
-        run_key = {"chunks": "run_id", "moves": "run_id"}
-        for table in ("participants", "members", "happened", "chunks", "moves"):
-            column = run_key.get(table, "run_no")
+        await self._drop(conn, "project = :project AND journey_id = :id", {"project": project, "id": id_})
+
+    async def drop_project(self, conn: AsyncConnection, project: str) -> None:
+        """Remove everything of a project, whatever state it is in; safe to repeat."""
+        # Waits for moves in progress: nobody writes rows of these runs after this.
+        await conn.execute(
+            text("SELECT 1 FROM journeys.runs WHERE project = :project ORDER BY run_id FOR UPDATE"),
+            {"project": project},
+        )
+        await self._drop(conn, "project = :project", {"project": project})
+
+    async def _drop(self, conn: AsyncConnection, condition: str, key: dict[str, str]) -> None:
+        for table in ("participants", "members", "happened"):
             await conn.execute(
                 text(
-                    f"DELETE FROM journeys.{table} WHERE {column} IN "  # noqa: S608
-                    f"(SELECT {column} FROM journeys.runs WHERE project = :project AND journey_id = :id)"
-                    + (" AND project = :project" if table in run_key else "")
+                    f"DELETE FROM journeys.{table} WHERE run_no IN "  # noqa: S608
+                    f"(SELECT run_no FROM journeys.runs WHERE {condition})"
+                ),
+                key,
+            )
+        for table in ("chunks", "moves"):
+            await conn.execute(
+                text(
+                    f"DELETE FROM journeys.{table} WHERE (project, run_id) IN "  # noqa: S608
+                    f"(SELECT project, run_id FROM journeys.runs WHERE {condition})"
                 ),
                 key,
             )
         for table in ("runs", "journeys"):
-            await conn.execute(
-                text(f"DELETE FROM journeys.{table} WHERE project = :project AND journey_id = :id"),  # noqa: S608
-                key,
-            )
+            await conn.execute(text(f"DELETE FROM journeys.{table} WHERE {condition}"), key)  # noqa: S608
 
     async def add_run(self, conn: AsyncConnection, run: Run) -> None:
         """Store a new run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 
 from heliograph_segments.domain.endpoints import (
+    MAX_NAMES,
     MAX_VALUE,
     MAX_VALUES,
     EndpointUpdate,
@@ -81,6 +82,7 @@ class CsvRows:
         self._metrics = _named(columns, _METRIC)
         self._demographic = [(at[column], member) for column, member in DEMOGRAPHIC_COLUMNS.items() if column in at]
         self._places = [(at[column], member) for column, member in LOCATION_COLUMNS.items() if column in at]
+        self._few_names = len(self._attributes) + len(self._user_attributes) + len(self._metrics) <= MAX_NAMES
         self._coordinates = [(at[column], member, column) for column, member in COORDINATES.items() if column in at]
 
     def row(self, line: str, derive: Derive) -> EndpointUpdate:
@@ -116,11 +118,10 @@ class CsvRows:
             effective_time=effective_time(effective) if effective else None,
             request_id=(cells[self._request] or None) if self._request is not None else None,
         )
-        # Names and counts were settled by the header: rows of short cells need only their ids looked at.
-        if len(line) <= MAX_VALUE or max(map(len, cells)) <= MAX_VALUE:
-            unusable = check_id(update.endpoint_id)
-            short = not unusable and "\x00" not in line and not update.location
-            if short and (user_id or not update.user_attributes):
+        # The header settled names and counts: of short cells without coordinates only the id is left to look at.
+        plain = self._few_names and (len(line) <= MAX_VALUE or max(map(len, cells)) <= MAX_VALUE)
+        if plain and "\x00" not in line and "Latitude" not in update.location and "Longitude" not in update.location:
+            if not check_id(update.endpoint_id) and (user_id or not update.user_attributes):
                 return update
         return checked(update)
 

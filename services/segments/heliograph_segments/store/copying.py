@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -27,4 +28,10 @@ def _field(value: Any) -> str:
         return "t"
     if value is False:
         return "f"
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    return _instant(value) if isinstance(value, datetime) else str(value)
+
+
+# Most rows of an import carry the same instant three times.
+@lru_cache(maxsize=64)
+def _instant(value: datetime) -> str:
+    return value.isoformat()

@@ -147,8 +147,7 @@ async def write(
         rows = await _numbered(conn, project, new, now)
         try:
             if bulk:
-                stamp = now.isoformat()
-                lines = [copy_line((project, stamp, row[-1], *row)) for row in rows]
+                lines = [copy_line((project, now, row[-1], *row)) for row in rows]
                 await _copy(conn, _COPY_NEW, lines)
             else:
                 await conn.execute(_INSERT, {"project": project, "now": now, **_arrays(_NEW_COLUMNS, rows)})
