@@ -29,7 +29,7 @@ def at(instant: datetime) -> pb.Schedule:
 
 def a_campaign(**changes: Any) -> pb.Campaign:
     """Return an immediate e-mail campaign to everybody."""
-    defaults = {"display_name": "News", "segment": SEGMENT, "channel": "EMAIL", "content": content()}
+    defaults: dict[str, Any] = {"display_name": "News", "segment": SEGMENT, "channel": "EMAIL", "content": content()}
     return pb.Campaign(**(defaults | changes))
 
 

@@ -49,7 +49,7 @@ class Post:
 
     async def accept(self, batch: dispatch_pb2.DispatchBatch) -> None:
         """Say that everybody in a batch got the message."""
-        counts = {"ACCEPTED": len(batch.recipients.endpoint_ids)}
+        counts: dict[Outcome, int] = {"ACCEPTED": len(batch.recipients.endpoint_ids)}
         await self.tell(batch.source, counts, id=f"accepted-{batch.batch_id}")
 
     async def tell(

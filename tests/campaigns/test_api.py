@@ -291,14 +291,15 @@ async def test_states_that_do_not_allow_a_call_refuse_it(idle: Service) -> None:
     assert (await change(idle, campaign, display_name="While paused")).state == pb.Campaign.STATE_PAUSED
     assert (await idle.stub.ResumeCampaign(resume)).state == pb.Campaign.STATE_SCHEDULED
     assert (await idle.stub.DeleteCampaign(delete)).state == pb.Campaign.STATE_DELETED
-    for call in (
+    calls: tuple[Awaitable[object], ...] = (
         idle.stub.DeleteCampaign(delete),
         idle.stub.PauseCampaign(pause),
         idle.stub.ResumeCampaign(resume),
         idle.get(campaign.name),
         idle.runs(campaign.name),
         change(idle, campaign, display_name="x"),
-    ):
+    )
+    for call in calls:
         assert await refused(call) == (Status.NOT_FOUND, "CAMPAIGN_NOT_FOUND")
 
 

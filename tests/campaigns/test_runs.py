@@ -18,7 +18,7 @@ from heliograph_kit.deadletters import DeadLetters
 from heliograph_kit.ids import new_id
 from heliograph_kit.rpc import reason_of
 from heliograph_kit.testing import eventually
-from tests.campaigns.builders import SEGMENT, SHOP, TEMPLATE, at, treatments
+from tests.campaigns.builders import SEGMENT, SHOP, TEMPLATE, at, content, treatments
 from tests.campaigns.conftest import MEMBERS, Service, Start, people
 from tests.campaigns.crowd import Crowd
 from tests.campaigns.post import Post
@@ -211,7 +211,7 @@ async def test_what_vanished_before_the_start_makes_the_campaign_invalid(
     crowd.segments[f"{SHOP}/segments/short-lived"] = ["e1"]
     crowd.add_template(f"{SHOP}/templates/short-lived")
     no_segment = await idle.create(segment=f"{SHOP}/segments/short-lived")
-    no_template = await idle.create(content={"template": f"{SHOP}/templates/short-lived"})
+    no_template = await idle.create(content=content(f"{SHOP}/templates/short-lived"))
     del crowd.segments[f"{SHOP}/segments/short-lived"], crowd.templates[f"{SHOP}/templates/short-lived"]
     await start(role="worker")
     for campaign, reason in ((no_segment, "SEGMENT_UNUSABLE"), (no_template, "TEMPLATE_UNUSABLE")):

@@ -155,7 +155,8 @@ async def test_a_campaign_from_its_creation_to_the_last_outcome(start: Start, pe
     ):
         assert await refused(service, **changes) == (grpc.StatusCode.FAILED_PRECONDITION, reason)
 
-    half = pb.Treatment(size_percent=40, content={"email_subject": "Hi", "email_text": "Hi {{Attributes.Plan}}"})
+    inline = content("", email_subject="Hi", email_text="Hi {{Attributes.Plan}}")
+    half = pb.Treatment(size_percent=40, content=inline)
     campaign = await service.create(segment=segment, additional_treatments=[half], holdout_percent=10)
     run = await service.ended(campaign.name, timedelta(seconds=40))
     total = run.total

@@ -120,9 +120,11 @@ class CsvRows:
         )
         # The header settled names and counts: of short cells without coordinates only the id is left to look at.
         plain = self._few_names and (len(line) <= MAX_VALUE or max(map(len, cells)) <= MAX_VALUE)
-        if plain and "\x00" not in line and "Latitude" not in update.location and "Longitude" not in update.location:
-            if not check_id(update.endpoint_id) and (user_id or not update.user_attributes):
-                return update
+        plain = (
+            plain and "\x00" not in line and "Latitude" not in update.location and "Longitude" not in update.location
+        )
+        if plain and (user_id or not update.user_attributes) and not check_id(update.endpoint_id):
+            return update
         return checked(update)
 
     def _location(self, cells: list[str]) -> dict[str, str | float | None]:

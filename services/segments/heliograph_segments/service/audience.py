@@ -23,6 +23,7 @@ from heliograph_segments.store.members import Members, Projection
 DEFAULT_PAGE = 500
 MAX_PAGE = 1000
 MAX_READ = 1000
+_READ_AT_ONCE = 4000
 _SNAPSHOT_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -82,8 +83,8 @@ class Audiences:
     ) -> AsyncIterator[Members]:
         """Yield the members of a snapshot behind an ordinal, `page_size` ordinals a page (0: 500).
 
-        A page holds fewer members than ordinals when some were deleted, and is left out when all were. While a page is
-        being sent the next one is read.
+        A page holds fewer members than ordinals when some were deleted, and is left out when all were. While
+        some pages are being sent the next ones are read.
 
         Raises:
             InvalidArgument: a field that does not exist, a size or a position out of range.
@@ -104,24 +105,33 @@ class Audiences:
         size, projection = page_size or DEFAULT_PAGE, Projection(fields)
         # A position above everything is behind the last member; the bitmap itself knows 32 bits only.
         first = ordinals.rank(after) if after < 2**32 else len(ordinals)
-        coming: asyncio.Task[Members] | None = None
+        # One statement for several pages: the way to the database and back costs as much as hundreds of members.
+        step = size * max(1, _READ_AT_ONCE // size)
+        coming: asyncio.Task[list[Members]] | None = None
         try:
-            for start in range(first, len(ordinals), size):
-                current = coming or asyncio.create_task(self._page(project, projection, ordinals, start, size))
+            for start in range(first, len(ordinals), step):
+                current = coming or self._reading(project, projection, ordinals[start : start + step], size)
                 coming = None
-                members = await current
-                if start + size < len(ordinals):
-                    coming = asyncio.create_task(self._page(project, projection, ordinals, start + size, size))
-                if len(members):
-                    yield members
+                pages = await current
+                if start + step < len(ordinals):
+                    following = ordinals[start + step : start + 2 * step]
+                    coming = self._reading(project, projection, following, size)
+                for members in pages:
+                    if len(members):
+                        yield members
         finally:
             if coming is not None:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
 
-    async def _page(self, project: str, projection: Projection, ordinals: BitMap, start: int, size: int) -> Members:
-        async with self._database.transaction() as conn:
-            return await projection.by_ordinal(conn, project, list(ordinals[start : start + size]))
+    def _reading(
+        self, project: str, projection: Projection, ordinals: BitMap, size: int
+    ) -> asyncio.Task[list[Members]]:
+        async def read() -> list[Members]:
+            async with self._database.transaction() as conn:
+                return await projection.by_ordinal(conn, project, list(ordinals), size)
+
+        return asyncio.create_task(read())
 
     async def read(self, project: str, endpoint_ids: Sequence[str], paths: Sequence[str]) -> Members:
         """Return given endpoints as one page, in the order asked; unknown ids are left out.

@@ -1,7 +1,8 @@
-"""Pages of members in columns: one statement a page, one JSON document back, projection done by the server."""
+"""Pages of members in columns: one statement for some pages, one JSON document back, projection by the server."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,32 +105,34 @@ class Projection:
         self._names[name] = field.name
         return f"{_DOCUMENTS[field.source]} -> CAST(:{name} AS text)"
 
-    async def by_ordinal(self, conn: AsyncConnection, project: str, ordinals: Sequence[int]) -> Members:
-        """Return the members of those ordinals that still exist, in the order given."""
-        return await self._read(conn, self._by_ordinal, project, ordinals)
+    async def by_ordinal(
+        self, conn: AsyncConnection, project: str, ordinals: Sequence[int], size: int
+    ) -> list[Members]:
+        """Return the members of ascending ordinals that still exist, in pages of `size` ordinals each."""
+        document = await self._read(conn, self._by_ordinal, project, ordinals)
+        pages: list[Members] = []
+        for start in range(0, len(ordinals), size):
+            page = ordinals[start : start + size]
+            first, last = bisect_left(document[0], page[0]), bisect_right(document[0], page[-1])
+            pages.append(_members([cells[first:last] for cells in document]))
+        return pages
 
     async def by_key(self, conn: AsyncConnection, project: str, keys: Sequence[str]) -> Members:
         """Return the endpoints of those keys that exist, in the order given."""
-        return await self._read(conn, self._by_key, project, keys)
+        return _members(await self._read(conn, self._by_key, project, keys))
 
-    async def _read(self, conn: AsyncConnection, statement: TextClause, project: str, wanted: Sequence[Any]) -> Members:
+    async def _read(
+        self, conn: AsyncConnection, statement: TextClause, project: str, wanted: Sequence[Any]
+    ) -> list[list[Any]]:
         parameters = {"project": project, "wanted": list(wanted), **self._names}
-        document = orjson.loads((await conn.execute(statement, parameters)).scalar_one())
-        if document[0] is None:  # nobody: an aggregate over nothing is null
-            return Members(columns=[Column([], []) for _ in self._fields])
-        ordinals, ids, users, channels, addresses, opted_out, inactive, cohorts, zones, *projected = document
-        return Members(
-            ordinals,
-            ids,
-            users,
-            channels,
-            addresses,
-            opted_out,
-            inactive,
-            cohorts,
-            zones,
-            [_column(cells) for cells in projected],
-        )
+        document: list[list[Any] | None] = orjson.loads((await conn.execute(statement, parameters)).scalar_one())
+        return [cells or [] for cells in document]  # an aggregate over nobody is null
+
+
+def _members(document: list[list[Any]]) -> Members:
+    ordinals, ids, users, channels, addresses, opted_out, inactive, cohorts, zones, *projected = document
+    columns = [_column(cells) for cells in projected]
+    return Members(ordinals, ids, users, channels, addresses, opted_out, inactive, cohorts, zones, columns)
 
 
 def _column(cells: list[Any]) -> Column:
