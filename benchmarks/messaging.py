@@ -31,11 +31,11 @@ from heliograph_kit.streams import dispatch_subject
 
 PROJECT = "bench"
 PARENT = f"projects/{PROJECT}"
-SIMULATED_BATCHES = 80
+SIMULATED_BATCHES = 60
 SMTP_BATCHES = 20
 WARM_BATCHES = 4
 SENDS_PER_SECOND = 50
-SEND_SECONDS = 10
+SEND_SECONDS = 8
 
 # Everything a campaign's message goes through, and no receipts: they are not part of the fan-out.
 _SIMULATOR: dict[str, Any] = {"delivered_share": 0}

@@ -1,6 +1,7 @@
 """Figures of the audience: import, upserts, counts and member pages, through the service's own calls.
 
-200,000 endpoints with three attributes, two metrics and two attributes of their users.
+Endpoints have three attributes, two metrics and two attributes of their users. 50,000 are imported; the rest of the
+200,000 are copies made with one statement, so that the area does not spend its minute on them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from heliograph.segments.v1 import (
     segments_pb2_grpc,
 )
 
-PEOPLE = 200_000
+IMPORTED = 50_000
+PEOPLE = 4 * IMPORTED
+STREAMED = PEOPLE // 2
 BATCH = 100
 BATCHES = 200
 AT_ONCE = 4
@@ -69,7 +72,7 @@ async def measure() -> list[Figure]:
 
 
 async def _imported(parts: Servers, channel: grpc.aio.Channel, source: Path) -> Figure:
-    await asyncio.to_thread(write_csv, source, PEOPLE)
+    await asyncio.to_thread(write_csv, source, IMPORTED)
     jobs: jobs_pb2_grpc.JobServiceAsyncStub = jobs_pb2_grpc.JobServiceStub(channel)
     wanted = jobs_pb2.ImportJob(format=jobs_pb2.ImportJob.FORMAT_CSV, source=source.as_uri())
     began = time.perf_counter()
@@ -81,11 +84,12 @@ async def _imported(parts: Servers, channel: grpc.aio.Channel, source: Path) -> 
 
     done = await until("the import", over, within=120, every=0.05)
     seconds = time.perf_counter() - began
-    if done.created_count != PEOPLE:
-        raise RuntimeError(f"{done.created_count} of {PEOPLE} endpoints were imported: {done.failure_message}")
+    if done.created_count != IMPORTED:
+        raise RuntimeError(f"{done.created_count} of {IMPORTED} endpoints were imported: {done.failure_message}")
     copied = await asyncio.to_thread(_copy_again, parts.dsn)
+    await asyncio.to_thread(_multiply, parts.dsn)
     return figure(
-        "import of a CSV file", PEOPLE / seconds, "rows/s", bare=PEOPLE / copied,
+        "import of a CSV file", IMPORTED / seconds, "rows/s", bare=IMPORTED / copied,
         against="COPY of the same rows (endpoints with both keys, users) into empty tables", target="30,000 rows/s",
     )  # fmt: skip
 
@@ -99,7 +103,7 @@ def _copy_again(dsn: str) -> float:
             with conn.cursor() as cursor, cursor.copy(f"COPY segments.{table} TO STDOUT") as out:
                 rows[table] = [bytes(block) for block in out]
         began = time.perf_counter()
-        for start in range(0, PEOPLE, 10_000):
+        for start in range(0, IMPORTED, 10_000):
             with conn.transaction():
                 for table, lines in rows.items():
                     with conn.cursor() as cursor, cursor.copy(f"COPY bare_{table} FROM STDIN") as copy:
@@ -107,9 +111,26 @@ def _copy_again(dsn: str) -> float:
         seconds = time.perf_counter() - began
         for table in rows:
             conn.execute(f"DROP TABLE bare_{table}")
-        conn.execute("VACUUM ANALYZE segments.endpoints")
-        conn.execute("VACUUM ANALYZE segments.users")
     return seconds
+
+
+def _multiply(dsn: str) -> None:
+    """Copy what was imported until there are PEOPLE endpoints; copies belong to the same users."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(
+            "CREATE TEMPORARY TABLE copies AS SELECT e.*, turn FROM segments.endpoints e, generate_series(1, %s) turn",
+            (PEOPLE // IMPORTED - 1,),
+        )
+        conn.execute(
+            "UPDATE copies SET endpoint_id = 'e' || (ordinal - 1 + turn * %(many)s), "
+            "endpoint_key = 'e' || (ordinal - 1 + turn * %(many)s), ordinal = ordinal + turn * %(many)s",
+            {"many": IMPORTED},
+        )
+        conn.execute("ALTER TABLE copies DROP COLUMN turn")
+        conn.execute("INSERT INTO segments.endpoints SELECT * FROM copies")
+        conn.execute("UPDATE segments.counters SET last_ordinal = %s", (PEOPLE,))
+        for table in ("endpoints", "users"):
+            conn.execute(f"VACUUM ANALYZE segments.{table}")
 
 
 async def _counted(parts: Servers, channel: grpc.aio.Channel) -> Figure:
@@ -157,17 +178,20 @@ async def _streamed(channel: grpc.aio.Channel) -> list[Figure]:
         audience_pb2.FreezeSegmentRequest(segment=segment.name, snapshot_id="bench")
     )
     figures = []
-    with bare("members", str(PEOPLE)) as address:
+    with bare("members", str(STREAMED)) as address:
         async with grpc.aio.insecure_channel(address) as plain:
             other: audience_pb2_grpc.AudienceServiceAsyncStub = audience_pb2_grpc.AudienceServiceStub(plain)
             for words, fields, target in (
                 ("ids and addresses", (), "250,000/s"),
                 (f"with {len(FIELDS)} fields", FIELDS, "60,000/s"),
             ):
-                request = audience_pb2.StreamMembersRequest(snapshot=snapshot.name, page_size=PAGE, fields=fields)
+                request = audience_pb2.StreamMembersRequest(
+                    snapshot=snapshot.name, after_ordinal=PEOPLE - STREAMED, page_size=PAGE, fields=fields
+                )
                 await _members(other, request)
-                reached = await _members(other, request)
-                ours = await _members(audience, request)
+                # By turns, and the better of two: what else runs on the machine comes and goes.
+                runs = [(await _members(other, request), await _members(audience, request)) for _ in range(2)]
+                reached, ours = (max(column) for column in zip(*runs, strict=True))
                 figures.append(
                     figure(
                         f"members streamed in pages of {PAGE:,}, {words}", ours, "members/s", bare=reached,
@@ -183,8 +207,8 @@ async def _members(
     began, members = time.perf_counter(), 0
     async for page in stub.StreamMembers(request, timeout=60):
         members += len(page.endpoint_ids)
-    if members != PEOPLE:
-        raise RuntimeError(f"{members} of {PEOPLE} members came")
+    if members != STREAMED:
+        raise RuntimeError(f"{members} of {STREAMED} members came")
     return members / (time.perf_counter() - began)
 
 

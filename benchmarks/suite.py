@@ -1,4 +1,4 @@
-"""Figures of the whole: how much memory each process took at most while the demonstration played, and how long it took."""
+"""Figures of the whole: how much memory each process took at most while the demonstration played."""
 
 from __future__ import annotations
 
@@ -29,19 +29,16 @@ async def measure() -> list[Figure]:
         folder = Path(name)
         await asyncio.to_thread(folder.chmod, 0o711)
         peaks = await _play(folder)
-    against = "a process that has only imported the libraries all services stand on"
+    against = "a process with only the common libraries imported"
     return [
-        figure(f"peak memory of {process} while the demonstration played", peak, "MiB", bare=bare, against=against)
+        figure(f"peak memory of {process} in the demonstration", peak, "MiB", bare=bare, against=against)
         for process, peak in sorted(peaks.items(), key=lambda item: -item[1])
     ]
 
 
 async def _play(folder: Path) -> dict[str, float]:
     """Play the demonstration to its end; returns the peak of each process, MiB."""
-    command = [sys.executable, "-m", "heliograph_suite.cli", "demo"]
-    options = ["--dir", str(folder / "demo"), "--json", str(folder / "demo.json"), "--stay"]
-    with (folder / "demo.log").open("wb") as log:
-        process = subprocess.Popen([*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    process = _start(folder)
     peaks: dict[str, float] = {}
 
     async def over() -> bool | None:
@@ -64,6 +61,13 @@ async def _play(folder: Path) -> dict[str, float]:
             process.kill()
             process.wait()
     return peaks
+
+
+def _start(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "heliograph_suite.cli", "demo"]
+    options = ["--dir", str(folder / "demo"), "--json", str(folder / "demo.json"), "--stay"]
+    with (folder / "demo.log").open("wb") as log:
+        return subprocess.Popen([*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _processes(directory: Path) -> dict[str, int]:

@@ -12,9 +12,12 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from heliograph.campaigns.v1 import campaigns_pb2 as pb
+from heliograph.campaigns.v1 import campaigns_pb2_grpc
 from heliograph_campaigns.tables import metadata
 from heliograph_kit import migrations
+from heliograph_kit.auth import InternalTokens
 from heliograph_kit.rpc import reason_of, violations_of
+from heliograph_kit.testing.fixtures import INTERNAL_SECRET
 from tests.campaigns.builders import SEGMENT, SHOP, a_campaign, a_request, at, content, treatments
 from tests.campaigns.conftest import Service
 from tests.campaigns.crowd import Crowd
@@ -131,7 +134,11 @@ async def test_what_a_campaign_refers_to_must_exist(idle: Service) -> None:
 
 async def test_a_peer_that_is_away_is_told_as_such_and_nothing_is_stored(idle: Service, crowd: Crowd) -> None:
     crowd.away = True
-    assert (await refused(idle.create()))[0] is Status.UNAVAILABLE
+    # A client that does not try again by itself, as ours do.
+    token = ("authorization", f"Bearer {InternalTokens(INTERNAL_SECRET).issue('tests')}")
+    async with grpc.aio.insecure_channel(idle.runtime.address) as opened:
+        call = campaigns_pb2_grpc.CampaignServiceStub(opened).CreateCampaign(a_request(), metadata=[token])
+        assert (await refused(call))[0] is Status.UNAVAILABLE
     assert await nothing_stored(idle)
 
 
@@ -308,7 +315,7 @@ async def test_a_campaign_that_began_is_neither_changed_nor_paused_nor_resumed(i
     for state in ("EXECUTING", "COMPLETED", "INVALID"):
         async with idle.runtime.database.transaction() as conn:
             await conn.exec_driver_sql(f"UPDATE campaigns.campaigns SET state = '{state}'")
-        calls = {
+        calls: dict[str, Awaitable[object]] = {
             "CAMPAIGN_NOT_EDITABLE": change(idle, campaign, display_name="x"),
             "CAMPAIGN_NOT_PAUSABLE": idle.stub.PauseCampaign(pb.PauseCampaignRequest(name=campaign.name)),
             "CAMPAIGN_NOT_RESUMABLE": idle.stub.ResumeCampaign(pb.ResumeCampaignRequest(name=campaign.name)),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from heliograph.campaigns.v1 import campaigns_pb2 as pb
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
+from heliograph.segments.v1 import events_pb2 as segment_events_pb2
 from heliograph_kit.bus import Bus
 from heliograph_kit.deadletters import DeadLetter, DeadLetters
 from heliograph_kit.ids import new_id
 from heliograph_kit.streams import messages_subject
 from heliograph_kit.testing import eventually
-from tests.campaigns.builders import treatments
+from tests.campaigns.builders import SEGMENT, treatments
 from tests.campaigns.conftest import MEMBERS, Service
 from tests.campaigns.post import Outcome, Post, event
 
@@ -125,21 +127,38 @@ async def test_strangers_are_ignored_and_what_is_unreadable_is_buried(
     assert await service.rows("SELECT DISTINCT run_id FROM campaigns.funnel") == [(source_of(run).run_id,)]
 
 
-async def test_deleting_campaigns_while_their_last_outcomes_come_locks_nobody_out(
-    service: Service, post: Post, dispatched: Dispatched
+async def test_an_end_locks_runs_before_their_campaign_as_the_last_outcome_does(
+    service: Service, post: Post, dispatched: Dispatched, bus: Bus
 ) -> None:
-    runs = [await dispatched() for _ in range(5)]
-    for run in runs:
-        for _ in range(4):
-            await post.tell(source_of(run), {"ACCEPTED": MEMBERS // 4})
-        name = source_of(run).name
-        # Well below the second after which PostgreSQL looks for deadlocks would be nicer, but the machine may be busy.
-        await service.stub.DeleteCampaign(pb.DeleteCampaignRequest(name=name), timeout=10)
+    """In opposite orders the two would wait for each other, and PostgreSQL would fail one of them."""
 
-    async def counted() -> bool:
-        query = "SELECT sum(count) FROM campaigns.funnel WHERE outcome = 'ACCEPTED'"
-        return await service.rows(query) == [(MEMBERS * len(runs),)]
+    async def delete(campaign: str) -> None:
+        await service.stub.DeleteCampaign(pb.DeleteCampaignRequest(name=campaign))
 
-    await eventually(counted, within=timedelta(seconds=15))
-    states = await service.rows("SELECT DISTINCT state FROM campaigns.campaigns")
-    assert states == [("DELETED",)]
+    async def lose_the_segment(_: str) -> None:
+        gone = segment_events_pb2.SegmentDeleted(segment=SEGMENT)
+        subject, kind = "changes.segments.shop.segment_deleted", gone.DESCRIPTOR.full_name
+        await bus.publish(subject, gone.SerializeToString(), id="gone", type=kind, project="shop")
+
+    async def somebody_waits() -> bool:
+        query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(await service.rows(query))
+
+    for end in (delete, lose_the_segment):
+        run = await dispatched()
+        async with service.runtime.database.transaction() as conn:
+            await conn.execute(text("SELECT FROM campaigns.runs WHERE state = 'RUNNING' FOR UPDATE"))
+            ending = asyncio.create_task(end(source_of(run).name))
+            await eventually(somebody_waits)
+            await conn.execute(text("SELECT FROM campaigns.campaigns WHERE state = 'EXECUTING' FOR UPDATE NOWAIT"))
+        await ending
+
+    async def all_over() -> bool:
+        return await service.rows("SELECT DISTINCT state FROM campaigns.runs") == [("CANCELLED",)]
+
+    await eventually(all_over)
+    # What becomes of messages that were handed over before is counted all the same.
+    await post.tell(source_of(run), {"ACCEPTED": MEMBERS})
+    counted = "SELECT count FROM campaigns.funnel WHERE outcome = 'ACCEPTED'"
+    assert await eventually(lambda: service.rows(counted)) == [(MEMBERS,)]
+    assert await service.rows("SELECT DISTINCT state FROM campaigns.runs") == [("CANCELLED",)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -81,31 +80,32 @@ async def test_everybody_takes_each_step_once_whatever_is_killed(
     )
     database = Database(values["database_url"], application_name="tests", pool_size=2)
     try:
-        await asyncio.to_thread(lambda: process.start().ready())
+        await asyncio.to_thread(lambda: process.start().ready(60))
         async with channel(process.address, tokens=InternalTokens(INTERNAL_SECRET)) as opened:
             stub = journeys_pb2_grpc.JourneyServiceStub(opened)
             journey = await stub.CreateJourney(pb.CreateJourneyRequest(parent="projects/shop", journey=the_journey()))
             await stub.PublishJourney(pb.PublishJourneyRequest(name=journey.name))
             run = (await stub.ListRuns(pb.ListRunsRequest(parent=journey.name))).runs[0].name
 
-            kills = 0
+            interrupted: list[bool] = []
 
-            async def kill_when(reached: Callable[[dict[str | None, int]], bool]) -> None:
-                nonlocal kills
+            async def kill_when(activity: str | None, share: int) -> None:
 
                 async def there() -> bool:
-                    return reached(await _left(database))
+                    return (await _left(database))[activity] >= PEOPLE // share
 
-                await eventually(there, within=30, every=0.01)
-                await asyncio.to_thread(process.restart)
-                kills += 1
+                await eventually(there, within=60, every=0.01)
+                await asyncio.to_thread(process.kill)
+                left = await _left(database)
+                before = {None: PEOPLE, "hello": left["keep"], "pause": left["hello"]}[activity]
+                interrupted.append(left[activity] < before)
+                await asyncio.to_thread(lambda: process.start().ready(60))
 
-            await kill_when(lambda left: left[None] >= PEOPLE // 4)
-            await kill_when(lambda left: left["hello"] >= PEOPLE // 3)
+            await kill_when(None, 4)
+            await kill_when("hello", 3)
             people = await eventually(lambda: mailroom.sent("hello"))
             await mailroom.tell(run, "hello", "OPENED", people[::2][:400])
-            await kill_when(lambda left: left["pause"] >= PEOPLE // 4)
-            await kill_when(lambda left: left["again"] >= PEOPLE // 4)
+            await kill_when("pause", 4)
 
             async def over() -> pb.RunMetrics | None:
                 try:
@@ -116,8 +116,10 @@ async def test_everybody_takes_each_step_once_whatever_is_killed(
 
             metrics = await eventually(over, within=60, every=0.2)
             assert metrics is not None
-            await eventually(lambda: len(mailroom.sent("again")) >= _arrived(metrics, "again"), within=30)
-        assert kills == 4
+            await eventually(lambda: len(mailroom.sent("again")) >= _arrived(metrics, "again"), within=60)
+        assert len(interrupted) == 3
+        # A quick machine may be done with a step before the signal comes; the entry is never that quick.
+        assert interrupted[0]
         await _nobody_moved_twice(database)
         sent = Counter(id_ for batch in _once(mailroom) for id_ in _keys(batch))
         assert set(sent.values()) == {1}

@@ -134,7 +134,7 @@ def journeys(draw: st.DrawFn) -> Draft:
     return a_draft(doings)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), draft=journeys())
 def test_sets_move_as_one_by_one_and_nobody_is_lost_at_any_instant(data: st.DataObject, draft: Draft) -> None:
     """Random journeys, entries, sends, receipts and claims of parts of who is due, on a simulated clock."""

@@ -97,6 +97,15 @@ async def test_user_attributes_belong_to_all_endpoints_of_the_user(api: Api) -> 
         assert {name: list(values.values) for name, values in held.items()} == {"first": ["Bea"]}
 
 
+async def test_fewer_or_reordered_values_of_a_user_attribute_replace_the_old_ones(api: Api) -> None:
+    for values in (["a", "b"], ["b", "a"], ["a"]):
+        user = endpoints_pb2.EndpointUser(user_id="u1", attributes=lists(likes=values))
+        await write(api, an_endpoint_message("e1", user=user, attributes=lists(likes=values)))
+        endpoint = await read(api, "e1")
+        assert list(endpoint.user.attributes["likes"].values) == values
+        assert list(endpoint.attributes["likes"].values) == values
+
+
 async def test_the_same_endpoint_twice_in_a_batch_is_applied_in_order(api: Api) -> None:
     done = await write(
         api,

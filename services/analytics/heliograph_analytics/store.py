@@ -59,7 +59,7 @@ class EventStore:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # Both on purpose: order costs memory and nobody reads unordered, and checkpoints should be few and large.
+            # Few large checkpoints, because one stalls the writer; insertion order costs memory and nobody relies on it.
             self._writer = duckdb.connect(
                 str(path),
                 config={
@@ -74,6 +74,8 @@ class EventStore:
                 f"the event store {path} cannot be opened; one process at a time may have it: {error}"
             ) from None
         self._writer.execute(_TABLES)
+        # Cursors of reads come from a connection that never executes anything, so they never meet the writer's.
+        self._reader = self._writer.cursor()
         self._writing = threading.Lock()
         self._write_thread = ThreadPoolExecutor(1, "event-store-writer")
         self._read_threads = ThreadPoolExecutor(4, "event-store-reader")
@@ -94,7 +96,7 @@ class EventStore:
         """Run a query on a cursor of its own in a reading thread."""
 
         def run() -> list[tuple[Any, ...]]:
-            cursor = self._writer.cursor()
+            cursor = self._reader.cursor()
             try:
                 return cursor.execute(query, parameters or None).fetchall()
             finally:
@@ -141,6 +143,7 @@ class EventStore:
     def _close(self) -> None:
         self._write_thread.shutdown()
         self._read_threads.shutdown()
+        self._reader.close()
         self._writer.close()
 
     def _record(

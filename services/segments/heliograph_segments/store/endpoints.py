@@ -105,12 +105,13 @@ _STAGE = text(
 )
 _COPY_STAGED = f"COPY pg_temp.staged_endpoints ({', '.join(name for name, _ in _COLUMNS)}) FROM STDIN"
 
+# One document instead of two arrays: the driver writes arrays element by element, in Python. Its keys come in one order
+# for everybody, so two writers cannot lock the same users crosswise.
 _MERGE_USERS = text(
     "INSERT INTO segments.users AS u (project, user_id, attributes) "
-    "SELECT :project, n.user_id, n.attributes "
-    "FROM unnest(CAST(:users AS text[]), CAST(:attributes AS jsonb[])) AS n (user_id, attributes) "
+    "SELECT :project, n.key, n.value FROM jsonb_each(CAST(:changes AS jsonb)) AS n "
     "ON CONFLICT (project, user_id) DO UPDATE SET attributes = u.attributes || excluded.attributes "
-    "WHERE excluded.attributes <> '{}' AND NOT u.attributes @> excluded.attributes"
+    "WHERE u.attributes || excluded.attributes <> u.attributes"
 )
 _REMOVE_USER_ATTRIBUTES = text(
     "UPDATE segments.users AS u SET attributes = u.attributes - CAST(:names AS text[]) "
@@ -170,10 +171,9 @@ async def write_users(conn: AsyncConnection, project: str, changes: Mapping[str,
     """Merge attribute changes of users; an empty list removes the name. Users not known yet are added."""
     if not changes:
         return
-    users = sorted(changes)
-    sets = [orjson.dumps({name: held for name, held in changes[user].items() if held}).decode() for user in users]
-    await conn.execute(_MERGE_USERS, {"project": project, "users": users, "attributes": sets})
-    for user in users:
+    given = {user: {name: held for name, held in named.items() if held} for user, named in changes.items()}
+    await conn.execute(_MERGE_USERS, {"project": project, "changes": orjson.dumps(given).decode()})
+    for user in sorted(changes):
         removed = [name for name, held in changes[user].items() if not held]
         if removed:
             await conn.execute(_REMOVE_USER_ATTRIBUTES, {"project": project, "user": user, "names": removed})
