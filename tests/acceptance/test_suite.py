@@ -41,7 +41,7 @@ async def test_a_killed_service_comes_back_and_answers(suite: RunningSuite, clie
     async def back() -> bool:
         return suite.state()["services"]["projects"]["state"] == "ready" and suite.pid_of("projects") != before
 
-    await eventually(back, within=30)
+    await eventually(back, within=90)
     assert suite.state()["services"]["projects"]["restarts"] >= 1
     await clients.projects.ListProjects(projects_pb2.ListProjectsRequest())
 

@@ -28,8 +28,9 @@ from heliograph_campaigns.domain import (
     split,
 )
 from heliograph_campaigns.errors import SegmentUnusable, TemplateUnusable
+from heliograph_campaigns.rows import Run
 from heliograph_campaigns.service import new_run
-from heliograph_campaigns.store import TARGETED, CampaignStore, FunnelKey, Run
+from heliograph_campaigns.store import TARGETED, CampaignStore, FunnelKey
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.outbox import Outbox

@@ -18,7 +18,8 @@ from heliograph_campaigns.errors import (
     CampaignNotResumable,
     StaleEtag,
 )
-from heliograph_campaigns.store import CampaignStore, FunnelKey, Run
+from heliograph_campaigns.rows import Run
+from heliograph_campaigns.store import CampaignStore, FunnelKey
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import RequestIdReused, Violations

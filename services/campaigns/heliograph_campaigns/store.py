@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, func, select, text, tuple_, update
+from sqlalchemy import bindparam, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_campaigns.domain import (
     Campaign,
     CampaignState,
-    Content,
     Draft,
     RunState,
-    Treatment,
+)
+from heliograph_campaigns.rows import (
+    Run,
+    campaign_from_row,
+    changing_columns,
+    draft_from_json,
+    draft_to_json,
+    run_from_row,
 )
 from heliograph_campaigns.tables import campaign_versions, campaigns, funnel, runs
 
@@ -62,29 +68,6 @@ _LEASE_RUN = text(
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run as its worker and its readers see it. Counts are people."""
-
-    project: str
-    id: str
-    campaign_id: str
-    campaign_version: int
-    state: RunState
-    failure_reason: str
-    scheduled_time: datetime
-    start_time: datetime | None
-    end_time: datetime | None
-    snapshot: str
-    cursor: int
-    produced: int
-    holdout: int
-    dispatched: bool
-    lease_token: int
-    attempts: int
-    traceparent: str
-
-
-@dataclass(frozen=True)
 class StoredRequest:
     """The answer a request id was given before."""
 
@@ -99,7 +82,7 @@ class CampaignStore:
         """Find what a request id created."""
         query = select(campaigns).where(campaigns.c.project == project, campaigns.c.request_id == request_id)
         row = (await conn.execute(query)).mappings().one_or_none()
-        return StoredRequest(row["request_hash"], _campaign(row)) if row else None
+        return StoredRequest(row["request_hash"], campaign_from_row(row)) if row else None
 
     async def add(
         self,
@@ -114,7 +97,7 @@ class CampaignStore:
         values = {
             "project": campaign.project,
             "campaign_id": campaign.id,
-            **_changing(campaign),
+            **changing_columns(campaign),
             "create_time": campaign.create_time,
             "request_id": request_id or None,
             "request_hash": fingerprint,
@@ -137,7 +120,7 @@ class CampaignStore:
         """Read a campaign that was not deleted by its users; `lock` keeps others from changing it."""
         query = select(campaigns).where(campaigns.c.project == project, campaigns.c.campaign_id == campaign_id)
         row = (await conn.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
-        return _campaign(row) if row else None
+        return campaign_from_row(row) if row else None
 
     async def get_version(self, conn: AsyncConnection, project: str, campaign_id: str, version: int) -> Draft:
         """Read what a version of a campaign said."""
@@ -158,7 +141,7 @@ class CampaignStore:
         if after is not None:
             query = query.where(tuple_(c.create_time, c.campaign_id) < after)
         rows = await conn.execute(query.order_by(c.create_time.desc(), c.campaign_id.desc()).limit(limit))
-        return [_campaign(row) for row in rows.mappings()]
+        return [campaign_from_row(row) for row in rows.mappings()]
 
     async def change(self, conn: AsyncConnection, campaign: Campaign, *, new_version: bool = False) -> None:
         """Write what changed of a campaign that the caller has locked."""
@@ -166,7 +149,7 @@ class CampaignStore:
         await conn.execute(
             update(campaigns)
             .where(c.project == campaign.project, c.campaign_id == campaign.id)
-            .values(_changing(campaign))
+            .values(changing_columns(campaign))
         )
         if new_version:
             await self._keep_version(conn, campaign)
@@ -195,17 +178,17 @@ class CampaignStore:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        return [(_campaign(row), row["traceparent"]) for row in (await conn.execute(query)).mappings()]
+        return [(campaign_from_row(row), row["traceparent"]) for row in (await conn.execute(query)).mappings()]
 
     async def on_segment(self, conn: AsyncConnection, segment: str) -> list[Campaign]:
         """Lock the campaigns of a segment that could still send, and their runs before them."""
         c = campaigns.c
         over = (CampaignState.COMPLETED, CampaignState.DELETED, CampaignState.INVALID)
         query = select(campaigns).where(c.segment == segment, c.state.not_in(over)).order_by(c.project, c.campaign_id)
-        found = [_campaign(row) for row in (await conn.execute(query)).mappings()]
+        found = [campaign_from_row(row) for row in (await conn.execute(query)).mappings()]
         for campaign in found:
             await self.lock_runs_of(conn, campaign.project, campaign.id)
-        return [_campaign(row) for row in (await conn.execute(query.with_for_update())).mappings()]
+        return [campaign_from_row(row) for row in (await conn.execute(query.with_for_update())).mappings()]
 
     async def drop_project(self, conn: AsyncConnection, project: str) -> None:
         """Forget everything of a project."""
@@ -221,7 +204,7 @@ class CampaignStore:
     async def lease_run(self, conn: AsyncConnection, owner: str, seconds: float) -> Run | None:
         """Take the run that has waited longest and that nobody holds; its token is greater than any before."""
         row = (await conn.execute(_LEASE_RUN, {"owner": owner, "seconds": seconds})).mappings().one_or_none()
-        return _run(row) if row else None
+        return run_from_row(row) if row else None
 
     async def hold_lease(self, conn: AsyncConnection, run: Run, seconds: float, **changes: object) -> bool:
         """Write changes to a run and prolong its lease; False when another worker took it or it was stopped."""
@@ -348,7 +331,7 @@ class CampaignStore:
         if after is not None:
             query = query.where(tuple_(c.scheduled_time, c.run_id) < after)
         rows = await conn.execute(query.order_by(c.scheduled_time.desc(), c.run_id.desc()).limit(limit))
-        return [_run(row) for row in rows.mappings()]
+        return [run_from_row(row) for row in rows.mappings()]
 
     async def funnels(
         self, conn: AsyncConnection, project: str, run_ids: Sequence[str]
@@ -361,74 +344,3 @@ class CampaignStore:
             key = (row["run_id"], row["treatment_id"], row["outcome"], row["reason"])
             found[row["run_id"]][key] = row["count"]
         return found
-
-
-def draft_to_json(draft: Draft) -> dict[str, Any]:
-    """Write a draft for storage."""
-    return {
-        **asdict(draft),
-        "start_time": draft.start_time.isoformat() if draft.start_time else None,
-    }
-
-
-def draft_from_json(value: Mapping[str, Any]) -> Draft:
-    """Read a stored draft."""
-    start = value["start_time"]
-    return Draft(
-        **{
-            **value,
-            "content": Content(**value["content"]),
-            "additional_treatments": tuple(
-                Treatment(**{**treatment, "content": Content(**treatment["content"])})
-                for treatment in value["additional_treatments"]
-            ),
-            "start_time": datetime.fromisoformat(start) if start else None,
-        }
-    )
-
-
-def _changing(campaign: Campaign) -> dict[str, Any]:
-    return {
-        "version": campaign.version,
-        "draft": draft_to_json(campaign.draft),
-        "segment": campaign.draft.segment,
-        "state": campaign.state,
-        "state_reason": campaign.state_reason,
-        "start_time": campaign.draft.start_time,
-        "update_time": campaign.update_time,
-    }
-
-
-def _campaign(row: RowMapping) -> Campaign:
-    return Campaign(
-        project=row["project"],
-        id=row["campaign_id"],
-        draft=draft_from_json(row["draft"]),
-        state=CampaignState(row["state"]),
-        state_reason=row["state_reason"],
-        version=row["version"],
-        create_time=row["create_time"],
-        update_time=row["update_time"],
-    )
-
-
-def _run(row: RowMapping) -> Run:
-    return Run(
-        project=row["project"],
-        id=row["run_id"],
-        campaign_id=row["campaign_id"],
-        campaign_version=row["campaign_version"],
-        state=RunState(row["state"]),
-        failure_reason=row["failure_reason"],
-        scheduled_time=row["scheduled_time"],
-        start_time=row["start_time"],
-        end_time=row["end_time"],
-        snapshot=row["snapshot"],
-        cursor=row["cursor"],
-        produced=row["produced"],
-        holdout=row["holdout"],
-        dispatched=row["dispatched"],
-        lease_token=row["lease_token"],
-        attempts=row["attempts"],
-        traceparent=row["traceparent"],
-    )
