@@ -18,6 +18,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from heliograph_kit.embedded import EmbeddedPostgres
 from heliograph_suite.demo.stage import Clients
 from heliograph_suite.installation import SERVICES, Installation, read_state
 from tests.acceptance.spans import SpanCollector
@@ -127,6 +128,7 @@ class started:  # noqa: N801 - used like a function
             for child in children:
                 if child.is_running():
                     child.kill()
+            EmbeddedPostgres(self._directory / "postgres").remove()
 
 
 @pytest_asyncio.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from heliograph_kit.embedded import EmbeddedPostgres
 from heliograph_suite.demo.mailbox import received
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(450)]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("demo")
+    yield made
+    EmbeddedPostgres(made / "suite" / "postgres").remove()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -103,6 +104,13 @@ class EmbeddedPostgres:
         """Stop the server, cutting its connections; safe when it does not run."""
         if (process := self.process) is not None:
             end(process, signal.SIGINT, 30)
+
+    def remove(self) -> None:
+        """Stop the server and delete all it has kept, also where its data lies outside of the directory."""
+        self.stop()
+        # Deleting the directory alone would leave the data behind the link for ever.
+        shutil.rmtree(self._data.parent, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def kill(self) -> None:
         """Kill the postmaster and its children as a power cut would."""

@@ -23,7 +23,7 @@ from heliograph_kit.rpc import reason_of
 from heliograph_suite.cli import stop_on_signals
 from heliograph_suite.demo import audience, campaign, journey, kpis, registration, report
 from heliograph_suite.demo.stage import Clients, Stage, Stuck
-from heliograph_suite.installation import Installation, read_state
+from heliograph_suite.installation import Installation
 from heliograph_suite.supervisor import ChildState, StartFailed, Supervisor
 
 # The journey's four days pass in about 17 seconds, the 14 days of a pending number in about 12.
@@ -114,11 +114,9 @@ def _write(figures: dict[str, Any], json_path: Path) -> None:
 
 
 def _anew(directory: Path) -> Installation:
-    state = read_state(directory)
-    if state is not None and "postgres" in state["servers"]:
-        left_over = Installation(directory.absolute(), {}, {})
-        left_over.nats.stop()
-        left_over.postgres.stop()
+    left_over = Installation(directory.absolute(), {}, {})
+    left_over.nats.stop()
+    left_over.postgres.remove()
     shutil.rmtree(directory, ignore_errors=True)
     origin = datetime.now(UTC).isoformat()
     return Installation.open(

@@ -74,9 +74,13 @@ def test_postgres_runs_for_root_in_a_directory_that_is_closed_to_others(folder: 
         server.start()
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700, "nothing was opened up for it"
         assert (closed / "pg/server").is_symlink()
+        elsewhere = (closed / "pg/server").resolve()
+        assert (elsewhere / "data").is_dir()
     finally:
-        server.stop()
-        shutil.rmtree((closed / "pg/server").resolve(), ignore_errors=True)
+        server.remove()
+    assert not server.running
+    assert not elsewhere.exists(), "nothing is left outside of the directory"
+    server.remove()
 
 
 async def test_nats_starts_again_after_it_was_killed_and_keeps_what_was_acknowledged(folder: Path) -> None:
