@@ -59,7 +59,8 @@ async def test_every_service_refuses_keys_alike(suite: RunningSuite, clients: Cl
 
     assert await with_key(viewer.token, mine) == {("OK", "")}
     assert await with_key("", mine) == {("UNAUTHENTICATED", "KEY_MISSING")}
-    assert await with_key(viewer.token[:-1] + "0", mine) <= {("UNAUTHENTICATED", "KEY_INVALID"), ("OK", "")}
+    wrong_secret = viewer.token[:-1] + ("a" if viewer.token[-1] != "a" else "b")
+    assert await with_key(wrong_secret, mine) == {("UNAUTHENTICATED", "KEY_INVALID")}
     assert await with_key("hg_nobody_nothing", mine) == {("UNAUTHENTICATED", "KEY_INVALID")}
     # The same answer whether the project exists or not: tenants never see each other.
     assert await with_key(viewer.token, other) == {("PERMISSION_DENIED", "PROJECT_NOT_ALLOWED")}

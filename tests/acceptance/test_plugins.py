@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from heliograph.messaging.v1 import channels_pb2, channels_pb2_grpc
-from heliograph_channel_simulator import __name__ as simulator_name
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.rpc import channel
 from heliograph_kit.testing import ServiceProcess
@@ -51,7 +50,6 @@ async def test_an_installed_plugin_is_in_the_catalogue_with_no_other_change(
 ) -> None:
     with messaging(environment, tmp_path / "before") as process:
         before = await providers(process)
-    assert simulator_name == "heliograph_channel_simulator"
     assert before == {"simulator", "smtp", "webhook"}
     place = tmp_path / "site"
     await asyncio.to_thread(

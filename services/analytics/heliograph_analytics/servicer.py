@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from heliograph.analytics.v1 import analytics_pb2, analytics_pb2_grpc, ingestion_pb2, ingestion_pb2_grpc
 from heliograph_analytics.domain import STREAM_EVENTS, UNARY_EVENTS
@@ -16,6 +15,7 @@ from heliograph_analytics.ingestion import Ingestion, Refused, Taken
 from heliograph_analytics.kpis import KPIS, Kpi, Scope
 from heliograph_analytics.reports import Counted, CountQuestion, KpiAnswer, Reports
 from heliograph_kit.errors import InvalidArgument, Violation
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import parse_name, parse_pattern
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -144,8 +144,8 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         """Tell how fresh the answers are."""
         status = await self._reports.status(_project_id(request.parent))
         return analytics_pb2.IngestStatus(
-            last_applied_time=_stamp(status.last_applied),
-            last_event_time=_stamp(status.last_event),
+            last_applied_time=timestamp(status.last_applied),
+            last_event_time=timestamp(status.last_event),
             stored_count=status.stored,
             backlog_count=status.backlog,
         )
@@ -156,8 +156,8 @@ def kpi_to_proto(answer: KpiAnswer) -> analytics_pb2.GetKpiResponse:
     key = answer.kpi.value_key
     return analytics_pb2.GetKpiResponse(
         kpi=answer.kpi.name,
-        start_time=_stamp(answer.start),
-        end_time=_stamp(answer.end),
+        start_time=timestamp(answer.start),
+        end_time=timestamp(answer.end),
         rows=[
             analytics_pb2.KpiRow(
                 grouped_bys=[analytics_pb2.KpiGroup(key=name, value=value) for name, value in row.groups],
@@ -241,11 +241,3 @@ def _instant(request: Any, field: str) -> datetime | None:
     except (ValueError, OverflowError):
         raise InvalidArgument([Violation(field, "use a time from 0001 to 9999", "OUT_OF_RANGE")]) from None
     return instant
-
-
-def _stamp(instant: datetime | None) -> Timestamp | None:
-    if instant is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp

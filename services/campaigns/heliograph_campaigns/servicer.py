@@ -20,6 +20,7 @@ from heliograph_campaigns.events import (
 from heliograph_campaigns.service import Campaigns, RunReport
 from heliograph_campaigns.store import TARGETED, FunnelKey
 from heliograph_kit.errors import InvalidArgument, Violation, Violations
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import parse_name, project_of
 from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
@@ -197,14 +198,14 @@ def campaign_to_proto(campaign: Campaign) -> campaigns_pb2.Campaign:
             for number, treatment in enumerate(draft.additional_treatments, start=1)
         ],
         holdout_percent=draft.holdout_percent,
-        schedule=campaigns_pb2.Schedule(start_time=_timestamp(draft.start_time)),
+        schedule=campaigns_pb2.Schedule(start_time=timestamp(draft.start_time)),
         paused=campaign.state == "PAUSED",
         state=campaigns_pb2.Campaign.State.Value(f"STATE_{campaign.state}"),
         state_reason=campaign.state_reason,
         version=campaign.version,
         etag=campaign.etag,
-        create_time=_timestamp(campaign.create_time),
-        update_time=_timestamp(campaign.update_time),
+        create_time=timestamp(campaign.create_time),
+        update_time=timestamp(campaign.update_time),
         tags=draft.tags,
     )
 
@@ -219,9 +220,9 @@ def run_to_proto(report: RunReport) -> campaigns_pb2.Run:
         name=f"{parent}/runs/{run.id}",
         state=campaigns_pb2.Run.State.Value(f"STATE_{run.state}"),
         failure_reason=run.failure_reason,
-        scheduled_time=_timestamp(run.scheduled_time),
-        start_time=_timestamp(run.start_time),
-        end_time=_timestamp(run.end_time),
+        scheduled_time=timestamp(run.scheduled_time),
+        start_time=timestamp(run.start_time),
+        end_time=timestamp(run.end_time),
         campaign_version=run.campaign_version,
         snapshot=run.snapshot,
         total=total,
@@ -275,14 +276,6 @@ def _behind(after: tuple[str, ...] | None) -> tuple[datetime, str] | None:
 
 def _token(call: str, more: bool, places: list[tuple[datetime, str]]) -> str:
     return next_token(call, (places[-1][0].isoformat(), places[-1][1])) if more else ""
-
-
-def _timestamp(value: datetime | None) -> Timestamp | None:
-    if value is None:
-        return None
-    written = Timestamp()
-    written.FromDatetime(value)
-    return written
 
 
 def _instant(value: Timestamp | None) -> datetime | None:

@@ -28,6 +28,7 @@ from heliograph_journeys.domain.table import StepTable
 from heliograph_journeys.service import Metrics
 from heliograph_journeys.state import Journey, Run
 from heliograph_kit.errors import Violations
+from heliograph_kit.instants import timestamp
 
 _EVENT = "MESSAGE_EVENT_TYPE_"
 
@@ -140,15 +141,6 @@ def finding_to_proto(finding: Finding) -> journeys_pb2.Finding:
         reason=finding.reason,
         description=finding.description,
     )
-
-
-def timestamp(instant: datetime | None) -> Timestamp | None:
-    """Return an instant as a message; None stays absent."""
-    if instant is None:
-        return None
-    shown = Timestamp()
-    shown.FromDatetime(instant)
-    return shown
 
 
 def _doing(activity: journeys_pb2.Activity, path: str, violations: Violations) -> Doing:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from datetime import datetime
 
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
+from heliograph_kit.instants import timestamp
 from heliograph_kit.outbox import Outgoing
 from heliograph_kit.streams import messages_subject
 from heliograph_messaging.domain.outcomes import Outcome, Status
@@ -36,13 +35,6 @@ OF_RECEIPT = {
     "CLICKED": events_pb2.MESSAGE_EVENT_TYPE_CLICKED,
     "OPTED_OUT": events_pb2.MESSAGE_EVENT_TYPE_OPTED_OUT,
 }
-
-
-def timestamp(instant: datetime) -> Timestamp:
-    """Return an aware instant as a proto."""
-    stamp = Timestamp()
-    stamp.FromDatetime(instant.astimezone(UTC).replace(tzinfo=None))
-    return stamp
 
 
 def outcome_batch(

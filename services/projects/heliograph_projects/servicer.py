@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from heliograph.common.v1 import access_pb2 as common_pb2
 from heliograph.projects.v1 import access_pb2, access_pb2_grpc, projects_pb2, projects_pb2_grpc
 from heliograph_kit.auth import current_principal
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import InvalidName, parse_pattern
 from heliograph_kit.rpc import fingerprint
 from heliograph_projects.access import Access
@@ -95,7 +94,7 @@ def project_to_proto(project: Project) -> projects_pb2.Project:
     return projects_pb2.Project(
         name=project.name,
         display_name=project.display_name,
-        create_time=_timestamp(project.create_time),
+        create_time=timestamp(project.create_time),
         tags=project.tags,
     )
 
@@ -108,8 +107,8 @@ def key_to_proto(key: ApiKey) -> access_pb2.ApiKey:
         roles=[common_pb2.Role.Value(f"ROLE_{role.value}") for role in key.roles],
         projects=[f"projects/{project}" for project in key.projects],
         all_projects=key.all_projects,
-        create_time=_timestamp(key.create_time),
-        revoke_time=None if key.revoke_time is None else _timestamp(key.revoke_time),
+        create_time=timestamp(key.create_time),
+        revoke_time=timestamp(key.revoke_time),
     )
 
 
@@ -137,9 +136,3 @@ def _actor() -> Actor:
 def _asked(method: str, request: Message) -> Asked:
     request_id: str = getattr(request, "request_id")  # noqa: B009 - every creating request has one
     return Asked(_actor(), method, request_id, fingerprint(request))
-
-
-def _timestamp(instant: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from heliograph.registry10dlc.v1 import registry_pb2, registry_pb2_grpc
 from heliograph_kit.errors import InvalidArgument, Violation
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import parse_name, parse_pattern, project_of
 from heliograph_kit.paging import Page, next_token, page_of
 from heliograph_kit.rpc import fingerprint
@@ -248,8 +248,8 @@ def brand_to_proto(brand: Registration) -> registry_pb2.Brand:
         state_cause=brand.state_cause,
         state_field=brand.state_field,
         vetting_score=brand.vetting_score,
-        create_time=_timestamp(brand.create_time),
-        update_time=_timestamp(brand.update_time),
+        create_time=timestamp(brand.create_time),
+        update_time=timestamp(brand.update_time),
     )
 
 
@@ -266,8 +266,8 @@ def use_case_to_proto(use_case: Registration) -> registry_pb2.UseCase:
         vetting_score=use_case.vetting_score,
         parts_per_second=granted.parts_per_second,
         messages_per_day=granted.messages_per_day,
-        create_time=_timestamp(use_case.create_time),
-        update_time=_timestamp(use_case.update_time),
+        create_time=timestamp(use_case.create_time),
+        update_time=timestamp(use_case.update_time),
     )
 
 
@@ -279,8 +279,8 @@ def number_to_proto(number: Registration) -> registry_pb2.PhoneNumber:
         use_case=name_of(number.project, Kind.USE_CASE, number.parent_id),
         state=_state(number.state),
         state_cause=number.state_cause,
-        create_time=_timestamp(number.create_time),
-        update_time=_timestamp(number.update_time),
+        create_time=timestamp(number.create_time),
+        update_time=timestamp(number.update_time),
     )
 
 
@@ -294,7 +294,7 @@ def move_to_proto(move: Move) -> registry_pb2.Move:
         actor=move.actor,
         cause=move.cause,
         field=move.field,
-        time=_timestamp(move.time),
+        time=timestamp(move.time),
     )
 
 
@@ -313,12 +313,6 @@ def _field_to_proto(field: forms.Field) -> registry_pb2.FormField:
 
 def _state(state: str) -> registry_pb2.RegistrationState.ValueType:
     return registry_pb2.RegistrationState.Value(f"REGISTRATION_STATE_{state}")
-
-
-def _timestamp(value: datetime) -> Timestamp:
-    written = Timestamp()
-    written.FromDatetime(value)
-    return written
 
 
 def _behind(page: Page) -> tuple[datetime, str] | None:

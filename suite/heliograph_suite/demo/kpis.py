@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from heliograph.analytics.v1 import analytics_pb2
+from heliograph_kit.instants import timestamp
 from heliograph_suite.demo.stage import PROJECT, Stage, until
 
 PERIOD = timedelta(days=560)
@@ -36,8 +35,8 @@ async def ask(stage: Stage) -> None:
         analytics_pb2.CountEventsRequest(
             parent=PROJECT,
             event_types=["purchase"],
-            start_time=_timestamp(now - PERIOD),
-            end_time=_timestamp(now),
+            start_time=timestamp(now - PERIOD),
+            end_time=timestamp(now),
             metric="amount",
         )
     )
@@ -48,7 +47,7 @@ async def ask(stage: Stage) -> None:
     kpis["average purchase, dollars"] = round(purchases.metric.average, 2)
     stage.progress(1, steps)
     actives = await analytics.DailyActives(
-        analytics_pb2.DailyActivesRequest(parent=PROJECT, start_time=_timestamp(now - PERIOD), end_time=_timestamp(now))
+        analytics_pb2.DailyActivesRequest(parent=PROJECT, start_time=timestamp(now - PERIOD), end_time=timestamp(now))
     )
     busiest = max(actives.days, key=lambda day: day.user_count)
     kpis[f"active users on the busiest day, {busiest.date}"] = busiest.user_count
@@ -62,9 +61,3 @@ async def ask(stage: Stage) -> None:
 
 def _plain(value: float) -> float:
     return int(value) if value.is_integer() else round(value, 4)
-
-
-def _timestamp(value: datetime) -> Timestamp:
-    written = Timestamp()
-    written.FromDatetime(value)
-    return written

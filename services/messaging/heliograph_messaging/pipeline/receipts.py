@@ -12,11 +12,12 @@ from heliograph_channels import Receipt
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.ids import derived_id
+from heliograph_kit.instants import timestamp
 from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_kit.streams import messages_subject
 from heliograph_kit.telemetry import counter
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, after_receipt
-from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT, timestamp
+from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT
 from heliograph_messaging.store.receipts import PAGE, NewReceipt, PendingReceipt, ReceiptStore
 
 _log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from google.protobuf import json_format, struct_pb2
 from heliograph.messaging.v1 import channels_pb2, channels_pb2_grpc
 from heliograph_channels import ChannelProvider
 from heliograph_kit.errors import Violations
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name, parse_name, project_of
 from heliograph_kit.paging import next_token, page_of
-from heliograph_messaging.events import timestamp
 from heliograph_messaging.service.channels import ChannelChange, Channels
 from heliograph_messaging.servicers.callers import caller
 from heliograph_messaging.store.channels import StoredChannel

@@ -8,10 +8,11 @@ from typing import Any
 
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2, messages_pb2, messages_pb2_grpc
 from heliograph_kit.errors import Violations
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name, parse_name, project_of
 from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
-from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT, timestamp
+from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT
 from heliograph_messaging.service.messages import Direct, Messages
 from heliograph_messaging.store.messages import Count, LedgerMessage, StoredReceipt
 
@@ -123,7 +124,7 @@ def _proto(message: LedgerMessage) -> messages_pb2.Message:
         trace_id=message.trace_id,
         create_time=timestamp(message.create_time),
         update_time=timestamp(message.update_time),
-        accept_time=timestamp(message.accept_time) if message.accept_time else None,
+        accept_time=timestamp(message.accept_time),
     )
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from heliograph.messaging.v1 import templates_pb2, templates_pb2_grpc
 from heliograph_kit.errors import Violations
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name, parse_name, project_of
 from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
 from heliograph_messaging.content import Texts
-from heliograph_messaging.events import timestamp
 from heliograph_messaging.service.templates import TemplateDraft, Templates
 from heliograph_messaging.servicers.callers import caller
 from heliograph_messaging.store.templates import StoredTemplate

@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 
 from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name, parse_name, project_of
 from heliograph_segments.service.audience import Audiences
-from heliograph_segments.servicers.endpoint_messages import stamp
 from heliograph_segments.store.audience import Snapshot
 from heliograph_segments.store.members import Members
 
@@ -61,7 +61,7 @@ def _write_snapshot(snapshot: Snapshot) -> audience_pb2.Snapshot:
         segment=format_name(snapshot.project, "segments", snapshot.segment_id),
         segment_version=snapshot.segment_version,
         member_count=snapshot.member_count,
-        as_of_time=stamp(snapshot.as_of),
+        as_of_time=timestamp(snapshot.as_of),
     )
 
 

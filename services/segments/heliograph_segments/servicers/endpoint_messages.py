@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from heliograph.segments.v1 import endpoints_pb2
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import InvalidName, format_name, project_of
 from heliograph_segments.domain.endpoints import Endpoint, EndpointUpdate, Place, rounded
 from heliograph_segments.domain.problems import Problem
@@ -103,12 +102,12 @@ def write_endpoint(project: str, endpoint: Endpoint) -> endpoints_pb2.Endpoint:
         metrics=endpoint.metrics,
         status=endpoints_pb2.Endpoint.STATUS_ACTIVE if endpoint.active else endpoints_pb2.Endpoint.STATUS_INACTIVE,
         opt_out=endpoints_pb2.Endpoint.OPT_OUT_ALL if endpoint.opted_out else endpoints_pb2.Endpoint.OPT_OUT_NONE,
-        effective_time=stamp(endpoint.effective_at),
+        effective_time=timestamp(endpoint.effective_at),
         request_id=endpoint.request_id,
         cohort=endpoint.cohort,
         ordinal=endpoint.ordinal,
-        create_time=stamp(endpoint.created_at),
-        last_active_time=stamp(endpoint.last_active_at),
+        create_time=timestamp(endpoint.created_at),
+        last_active_time=timestamp(endpoint.last_active_at),
     )
     if endpoint.demographic:
         held = {name: endpoint.demographic.get(member) for name, member in _DEMOGRAPHIC.items()}
@@ -126,10 +125,3 @@ def write_endpoint(project: str, endpoint: Endpoint) -> endpoints_pb2.Endpoint:
 
 def _lists(attributes: Mapping[str, object]) -> dict[str, endpoints_pb2.StringList]:
     return {name: endpoints_pb2.StringList(values=held) for name, held in attributes.items() if isinstance(held, list)}
-
-
-def stamp(instant: datetime) -> Timestamp:
-    """Return an instant as a message."""
-    message = Timestamp()
-    message.FromDatetime(instant)
-    return message

@@ -7,13 +7,13 @@ from typing import Any
 import grpc
 
 from heliograph.segments.v1 import jobs_pb2, jobs_pb2_grpc
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name, parse_name, project_of
 from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
 from heliograph_segments.domain.jobs import Job, JobFormat, JobState
 from heliograph_segments.errors import refuse
 from heliograph_segments.service.jobs import Jobs
-from heliograph_segments.servicers.endpoint_messages import stamp
 from heliograph_segments.servicers.segments import check_request_id, position_of
 from heliograph_segments.store.requests import Request
 
@@ -82,6 +82,6 @@ def _write_job(job: Job, *, failures: bool = True) -> jobs_pb2.ImportJob:
             jobs_pb2.ImportFailure(line=row.line, reason=row.reason, field=row.field, message=row.message)
             for row in (job.failures if failures else ())
         ],
-        create_time=stamp(job.created_at),
-        complete_time=stamp(job.completed_at) if job.completed_at else None,
+        create_time=timestamp(job.created_at),
+        complete_time=timestamp(job.completed_at),
     )

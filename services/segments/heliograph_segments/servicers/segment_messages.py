@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from heliograph.segments.v1 import segments_pb2
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import InvalidName, format_name, parse_name
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.domain.segments import (
@@ -24,7 +25,6 @@ from heliograph_segments.domain.segments import (
     SegmentReference,
     SetDimension,
 )
-from heliograph_segments.servicers.endpoint_messages import stamp
 from heliograph_segments.store.segments import Segment
 
 T = TypeVar("T")
@@ -158,8 +158,8 @@ def write_segment(segment: Segment) -> segments_pb2.Segment:
         rules=write_rules(segment.project, segment.rules),
         type=segments_pb2.Segment.TYPE_DIMENSIONAL,
         version=segment.version,
-        create_time=stamp(segment.created_at),
-        update_time=stamp(segment.updated_at),
+        create_time=timestamp(segment.created_at),
+        update_time=timestamp(segment.updated_at),
         tags=segment.tags,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from heliograph.segments.v1 import segments_pb2, segments_pb2_grpc
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import InvalidName, parse_name, project_of
 from heliograph_kit.paging import PageTokenInvalid, next_token, page_of
 from heliograph_kit.rpc import fingerprint
@@ -15,7 +16,7 @@ from heliograph_segments.domain.problems import Problem
 from heliograph_segments.domain.segments import Rules
 from heliograph_segments.errors import refuse
 from heliograph_segments.service.segments import Draft, Segments
-from heliograph_segments.servicers.endpoint_messages import stamp, write_endpoint
+from heliograph_segments.servicers.endpoint_messages import write_endpoint
 from heliograph_segments.servicers.segment_messages import read_rules, write_segment
 from heliograph_segments.store.requests import Request
 
@@ -82,7 +83,7 @@ class SegmentServicer(segments_pb2_grpc.SegmentServiceServicer):
         asked, problems = _audience(project, request)
         counted = await self._segments.count(project, asked, problems)
         return segments_pb2.CountSegmentResponse(
-            member_count=counted.members, total_count=counted.total, as_of_time=stamp(counted.as_of)
+            member_count=counted.members, total_count=counted.total, as_of_time=timestamp(counted.as_of)
         )
 
     async def SampleSegment(
