@@ -93,6 +93,7 @@ class Installation:
             "HELIOGRAPH_MESSAGING_SECRET_KEY": self.secrets["messaging_secret_key"],
             "HELIOGRAPH_ANALYTICS_EVENT_STORE": str(self.directory / "analytics" / "events.duckdb"),
             "HELIOGRAPH_SEGMENTS_IMPORT_ROOT": str(self.directory / "imports"),
+            "HELIOGRAPH_SEGMENTS_INDEX_FOLDER": str(self.directory / "indexes"),
             "HELIOGRAPH_DRAIN_SECONDS": "0",
             "HELIOGRAPH_LOG_FORMAT": "json",
             **self.extra,
@@ -109,6 +110,12 @@ def read_state(directory: Path) -> dict[str, Any] | None:
     """Return what a running or past `heliograph up` wrote, None when there was none."""
     path = directory / "state.json"
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def read_admin_key(directory: Path) -> str | None:
+    """Return the admin key of an installation that exists, None where there is none."""
+    path = directory / "secrets.json"
+    return str(json.loads(path.read_text())["bootstrap_key"]) if path.exists() else None
 
 
 def _secrets_of(directory: Path) -> dict[str, str]:

@@ -282,6 +282,12 @@ class _Segments(audience_pb2_grpc.AudienceServiceServicer):
     def StreamMembers(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
+    def FilterMembers(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def VerifyAudience(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
 
 async def test_substitutions_go_before_the_fields_of_an_endpoint_and_unknown_endpoints_are_told(
     start: Started, values: Values

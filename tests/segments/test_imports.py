@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from heliograph.segments.v1 import endpoints_pb2, jobs_pb2, segments_pb2
+from heliograph.segments.v1 import audience_pb2, endpoints_pb2, jobs_pb2, segments_pb2
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.rpc import channel, reason_of, violations_of
 from heliograph_kit.runtime import running
@@ -241,6 +241,11 @@ async def test_a_job_is_queued_once_by_request_id_and_listed(api: Api, tmp_path:
     assert (refused.value.code(), reason_of(refused.value)) == (grpc.StatusCode.NOT_FOUND, "IMPORT_JOB_NOT_FOUND")
 
 
+async def verified(api: Api) -> audience_pb2.VerifiedPartition:
+    [found] = [each async for each in api.audience.VerifyAudience(audience_pb2.VerifyAudienceRequest(project=PARENT))]
+    return found
+
+
 async def test_a_worker_killed_twice_in_an_import_loses_and_doubles_nothing(
     settings: SegmentsSettings, database_of_segments: str, nats_url: str, tmp_path: Path
 ) -> None:
@@ -266,6 +271,8 @@ async def test_a_worker_killed_twice_in_an_import_loses_and_doubles_nothing(
     async with running(settings, build, package=PACKAGE, metadata=metadata, role="api") as front:
         opened = channel(front.address, tokens=InternalTokens(SECRET), caller="tests")
         api = Api(opened)
+        # The index of this replica is in memory from the beginning and follows another process through its deaths.
+        before = await verified(api)
         name = await start(api, "file:people.csv")
         try:
             worker.start()
@@ -287,6 +294,9 @@ async def test_a_worker_killed_twice_in_an_import_loses_and_doubles_nothing(
         assert (job.processed_count, job.failed_count, job.created_count) == (rows, 1, rows - 1)
         assert [failure.line for failure in job.failures] == [15_002]
         assert job.completed_pieces == job.total_pieces
+        after = await verified(api)
+        assert (before.loaded, before.endpoint_count, before.difference_count) == (True, 0, 0)
+        assert (after.endpoint_count, after.difference_count) == (rows - 1, 0), after.differences
         assert await total(api) == rows - 1
         # Ordinals without a gap: what a killed worker had begun left nothing behind.
         assert max(endpoint.ordinal for endpoint in await drawn(api)) <= rows - 1

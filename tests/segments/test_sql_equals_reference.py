@@ -160,7 +160,9 @@ COMBINATIONS = st.sampled_from(Combination)
 def rules_over(sources: list[SegmentReference], groups: int = 2) -> st.SearchStrategy[Rules]:
     """Rules that may name those sources."""
     chosen = st.lists(st.sampled_from(sources), max_size=2).map(tuple) if sources else st.just(())
-    group = st.builds(Group, chosen, COMBINATIONS, st.lists(dimensions(), max_size=2).map(tuple), COMBINATIONS)
+    entries = st.lists(dimensions(), max_size=2).map(tuple)
+    inner = st.builds(Group, chosen, COMBINATIONS, entries, COMBINATIONS)
+    group = st.builds(Group, chosen, COMBINATIONS, entries, COMBINATIONS, st.lists(inner, max_size=1).map(tuple))
     return st.builds(Rules, COMBINATIONS, st.lists(group, max_size=groups).map(tuple))
 
 

@@ -34,7 +34,26 @@ class SegmentsSettings(ServiceSettings):
         default=10, ge=1, le=1000, description="how many unfinished imports a project may have"
     )
 
-    @field_validator("import_root")
+    index_folder: Path | None = Field(
+        default=None,
+        description="absolute path of the folder where indexes are kept between starts; without it they are built anew",
+    )
+    index_memory_bytes: int = Field(
+        default=4 * 1024**3,
+        ge=0,
+        description="how much memory the indexes of all projects may take, bytes; 0 answers from the record only",
+    )
+    index_save_seconds: float = Field(
+        default=300, ge=1, le=86_400, description="how often changed indexes are written to their folder, seconds"
+    )
+    audience_log_hours: float = Field(
+        default=24, ge=1, le=24 * 30, description="how long changes are kept for indexes that are not in memory, hours"
+    )
+    snapshot_days: float = Field(
+        default=0, ge=0, le=36_500, description="how long frozen audiences are kept, days; 0 keeps them for ever"
+    )
+
+    @field_validator("import_root", "index_folder")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_absolute():

@@ -106,6 +106,17 @@ class SegmentTooLarge(FailedPrecondition):
     reason = "SEGMENT_TOO_LARGE"
 
 
+class IndexNotLoaded(FailedPrecondition):
+    """What is asked for needs the index, which does not fit into the memory."""
+
+    reason = "INDEX_NOT_LOADED"
+
+    def __init__(self, project: str) -> None:
+        """Take the project."""
+        words = "the index of the project does not fit into HELIOGRAPH_SEGMENTS_INDEX_MEMORY_BYTES"
+        super().__init__(words, subject=f"projects/{project}")
+
+
 class TooManyActiveJobs(ResourceExhausted):
     """The project has as many unfinished jobs as it may have."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import partial
+
 from heliograph.segments.v1 import audience_pb2_grpc, endpoints_pb2_grpc, jobs_pb2_grpc, segments_pb2_grpc
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, run_service
@@ -10,7 +13,9 @@ from heliograph_segments.imports.worker import ImportWorker
 from heliograph_segments.service.activity import ActivityRecorder, ProjectEraser
 from heliograph_segments.service.audience import Audiences
 from heliograph_segments.service.endpoints import Endpoints
+from heliograph_segments.service.index_keeper import IndexKeeper
 from heliograph_segments.service.jobs import Jobs
+from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import Segments
 from heliograph_segments.servicers import AudienceServicer, EndpointServicer, JobServicer, SegmentServicer
 from heliograph_segments.tables import mail, metadata
@@ -26,6 +31,16 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
 
     importer = ImportWorker(database, runtime.outbox, clock, settings)
     jobs = Jobs(database, clock, root=settings.import_root, limit=settings.import_active_jobs, wake=importer.wake)
+    keeper = IndexKeeper(
+        database,
+        folder=settings.index_folder,
+        memory_bytes=settings.index_memory_bytes,
+        retention=timedelta(hours=settings.audience_log_hours),
+        save_seconds=settings.index_save_seconds,
+    )
+    runtime.on_close(keeper.close)
+    reader = Reader(database, keeper)
+    audiences = Audiences(database, clock, reader)
     area = "heliograph.segments.v1"
     runtime.add_servicer(
         endpoints_pb2_grpc.add_EndpointServiceServicer_to_server,
@@ -34,18 +49,21 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     )
     runtime.add_servicer(
         segments_pb2_grpc.add_SegmentServiceServicer_to_server,
-        SegmentServicer(Segments(database, runtime.outbox, clock)),
+        SegmentServicer(Segments(database, runtime.outbox, clock, reader)),
         f"{area}.SegmentService",
     )
     runtime.add_servicer(jobs_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(jobs), f"{area}.JobService")
     runtime.add_servicer(
         audience_pb2_grpc.add_AudienceServiceServicer_to_server,
-        AudienceServicer(Audiences(database, clock)),
+        AudienceServicer(audiences, keeper),
         f"{area}.AudienceService",
     )
     runtime.add_consumer(ActivityRecorder(database, inbox).consumer(runtime.bus))
     runtime.add_consumer(ProjectEraser(database, inbox).consumer(runtime.bus))
     runtime.add_worker("imports", importer.run)
+    runtime.add_worker("indexes", keeper.run, every_role=True)
+    if settings.snapshot_days:
+        runtime.add_worker("snapshots", partial(audiences.forget_old, timedelta(days=settings.snapshot_days)))
 
 
 def main() -> None:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, LargeBinary, MetaData, SmallInteger, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+)
 from sqlalchemy import Text as String
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -48,6 +60,19 @@ endpoints = Table(
     Column("last_active_at", DateTime(timezone=True), nullable=False),
 )
 Index("endpoints_ordinal", endpoints.c.project, endpoints.c.ordinal, unique=True)
+Index("endpoints_user", endpoints.c.project, endpoints.c.user_id, postgresql_where="user_id <> ''")
+
+# The ordinals that each writing transaction touched; see store/audience_log.py.
+audience_log = Table(
+    "audience_log",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("transaction_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", BigInteger, Identity(always=True), primary_key=True),
+    Column("ordinals", LargeBinary, nullable=False),
+    Column("written_at", DateTime(timezone=True), nullable=False),
+    Index("audience_log_age", "written_at"),
+)
 
 users = Table(
     "users",

@@ -13,6 +13,7 @@ from heliograph_segments.domain.segments import (
     AttributeOperator,
     Dimensions,
     GpsPoint,
+    Group,
     Library,
     Rules,
     SegmentReference,
@@ -28,6 +29,8 @@ MAX_RANGE_KILOMETERS = 20_100
 # With all sources written out. Far above any sensible segment, and still compiled in milliseconds.
 MAX_EXPANDED_CONDITIONS = 2_000
 MAX_DEPTH = 10
+# Groups inside of groups, all counted. How deep they lie is bounded by what a message can nest, some hundred levels.
+MAX_ALL_GROUPS = 100
 
 
 def check_rules(rules: Rules) -> list[Problem]:
@@ -37,19 +40,28 @@ def check_rules(rules: Rules) -> list[Problem]:
         found.append(Problem("groups", "TOO_MANY", f"must have at most {MAX_GROUPS} groups"))
     if rules.condition_count() > MAX_CONDITIONS:
         found.append(Problem("groups", "TOO_MANY", f"must have at most {MAX_CONDITIONS} dimensions in all"))
-    values = sum(entry.value_count() for group in rules.groups for entry in group.dimensions)
+    groups = list(rules.all_groups())
+    if len(groups) > MAX_ALL_GROUPS:
+        found.append(Problem("groups", "TOO_MANY", f"must have at most {MAX_ALL_GROUPS} groups in all"))
+    values = sum(entry.value_count() for group in groups for entry in group.dimensions)
     if values > MAX_TOTAL_VALUES:
         found.append(Problem("groups", "TOO_MANY", f"must have at most {MAX_TOTAL_VALUES} values in all"))
     for index, group in enumerate(rules.groups):
-        path = f"groups[{index}]"
-        if len(group.sources) > MAX_SOURCES:
-            found.append(Problem(f"{path}.source_segments", "TOO_MANY", f"must have at most {MAX_SOURCES} sources"))
-        for number, source in enumerate(group.sources):
-            if source.version < 0:
-                field = f"{path}.source_segments[{number}].version"
-                found.append(Problem(field, "OUT_OF_RANGE", "must not be negative"))
-        for number, dimensions in enumerate(group.dimensions):
-            found += under(f"{path}.dimensions[{number}]", _check_dimensions(dimensions))
+        found += under(f"groups[{index}]", _check_group(group))
+    return found
+
+
+def _check_group(group: Group) -> list[Problem]:
+    found: list[Problem] = []
+    if len(group.sources) > MAX_SOURCES:
+        found.append(Problem("source_segments", "TOO_MANY", f"must have at most {MAX_SOURCES} sources"))
+    for number, source in enumerate(group.sources):
+        if source.version < 0:
+            found.append(Problem(f"source_segments[{number}].version", "OUT_OF_RANGE", "must not be negative"))
+    for number, dimensions in enumerate(group.dimensions):
+        found += under(f"dimensions[{number}]", _check_dimensions(dimensions))
+    for number, inner in enumerate(group.groups):
+        found += under(f"groups[{number}]", _check_group(inner))
     return found
 
 

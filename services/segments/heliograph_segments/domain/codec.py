@@ -39,6 +39,7 @@ def _group(group: Group) -> Document:
         "sources": [[source.segment_id, source.version] for source in group.sources],
         "source_type": group.source_type.value,
         "dimensions": [_dimensions(entry) for entry in group.dimensions],
+        "groups": [_group(inner) for inner in group.groups],
         "type": group.type.value,
     }
 
@@ -48,6 +49,8 @@ def _read_group(document: Document) -> Group:
         sources=tuple(SegmentReference(segment_id, version) for segment_id, version in document["sources"]),
         source_type=Combination(document["source_type"]),
         dimensions=tuple(_read_dimensions(entry) for entry in document["dimensions"]),
+        # Absent in what was stored before groups could hold groups.
+        groups=tuple(_read_group(inner) for inner in document.get("groups", ())),
         type=Combination(document["type"]),
     )
 

@@ -31,7 +31,12 @@ from heliograph_segments.domain.segments import (
 EARTH_RADIUS_KILOMETERS = 6371.0
 
 
-def matches(rules: Rules, endpoint: Endpoint, now: datetime, library: Library | None = None) -> bool:
+def matches(
+    rules: Rules,
+    endpoint: Endpoint,
+    now: datetime,
+    library: Library | None = None,
+) -> bool:
     """Tell whether the endpoint belongs to the segment at the instant `now`.
 
     The library holds the rules of every source segment; `check_sources` has seen that they do not run in circles.
@@ -50,16 +55,17 @@ def combine(how: Combination, parts: Iterable[bool]) -> bool:
 
 def _in_group(group: Group, endpoint: Endpoint, now: datetime, library: Library) -> bool:
     sources = [matches(library[source], endpoint, now, library) for source in group.sources]
-    dimensions = [meets(entry, endpoint, now) for entry in group.dimensions]
-    return combine(group.source_type, sources) and combine(group.type, dimensions)
+    criteria = [meets(entry, endpoint, now) for entry in group.dimensions]
+    criteria += [_in_group(inner, endpoint, now, library) for inner in group.groups]
+    return combine(group.source_type, sources) and combine(group.type, criteria)
 
 
 def meets(dimensions: Dimensions, endpoint: Endpoint, now: datetime) -> bool:
     """Tell whether every condition present holds for the endpoint."""
     attributes, users = endpoint.attributes, endpoint.user_attributes
     return (
-        all(_attribute(entry, attributes.get(name, ())) for name, entry in dimensions.attributes.items())
-        and all(_attribute(entry, users.get(name, ())) for name, entry in dimensions.user_attributes.items())
+        all(holds(entry, attributes.get(name, ())) for name, entry in dimensions.attributes.items())
+        and all(holds(entry, users.get(name, ())) for name, entry in dimensions.user_attributes.items())
         and all(_metric(entry, endpoint.metrics.get(name)) for name, entry in dimensions.metrics.items())
         and all(_demographic(field, entry, endpoint) for field, entry in dimensions.demographic.items())
         and (dimensions.country is None or _set(dimensions.country, endpoint.location.get("Country")))
@@ -68,7 +74,8 @@ def meets(dimensions: Dimensions, endpoint: Endpoint, now: datetime) -> bool:
     )
 
 
-def _attribute(entry: AttributeDimension, held: Sequence[str]) -> bool:
+def holds(entry: AttributeDimension, held: Sequence[str]) -> bool:
+    """Tell whether the values of an attribute meet a condition."""
     wanted = entry.values
     match entry.operator:
         case AttributeOperator.INCLUSIVE:

@@ -162,12 +162,19 @@ class SegmentReference:
 
 @dataclass(frozen=True)
 class Group:
-    """The endpoints that are in the sources and match the dimensions."""
+    """The endpoints that are in the sources and match the criteria: dimensions and groups, combined by `type`."""
 
     sources: tuple[SegmentReference, ...] = ()
     source_type: Combination = Combination.ALL
     dimensions: tuple[Dimensions, ...] = ()
     type: Combination = Combination.ALL
+    groups: tuple[Group, ...] = ()
+
+    def all_groups(self) -> Iterator[Group]:
+        """Yield the group and every group inside of it."""
+        yield self
+        for group in self.groups:
+            yield from group.all_groups()
 
 
 @dataclass(frozen=True)
@@ -179,12 +186,17 @@ class Rules:
 
     def references(self) -> Iterator[SegmentReference]:
         """Yield every source segment named."""
-        for group in self.groups:
+        for group in self.all_groups():
             yield from group.sources
 
     def condition_count(self) -> int:
         """Return the conditions of all groups, sources not counted."""
-        return sum(entry.condition_count() for group in self.groups for entry in group.dimensions)
+        return sum(entry.condition_count() for group in self.all_groups() for entry in group.dimensions)
+
+    def all_groups(self) -> Iterator[Group]:
+        """Yield every group, also those inside of others."""
+        for group in self.groups:
+            yield from group.all_groups()
 
 
 # The rules of source segments by reference; version 0 maps to what was the latest when the library was read.

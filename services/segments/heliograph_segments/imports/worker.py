@@ -24,6 +24,7 @@ from heliograph_segments.domain.import_rows import UnusableFile
 from heliograph_segments.domain.jobs import Job, JobFormat
 from heliograph_segments.imports.rows import Parsed, Rows, deriver, parse_piece, reader_of
 from heliograph_segments.imports.source import SourceFile, path_of
+from heliograph_segments.store import audience_log
 from heliograph_segments.store import endpoints as endpoint_store
 from heliograph_segments.store import jobs as store
 from heliograph_segments.store.jobs import Leased, LeaseLost
@@ -193,7 +194,8 @@ class ImportRun:
         async with self._database.transaction() as conn:
             existing = await endpoint_store.lock_existing(conn, project, sorted(parsed.updates))
             written = await endpoint_store.write(conn, project, parsed.updates, existing, now, bulk=True)
-            await endpoint_store.write_users(conn, project, parsed.users)
+            of_users = await endpoint_store.write_users(conn, project, parsed.users)
+            await audience_log.note(conn, project, [*written.ordinals, *of_users])
             job = after.with_created(written.created)
             leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
         self._leased = leased

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 
 from pyroaring import BitMap
 
@@ -14,7 +15,8 @@ from heliograph_segments.domain.endpoints import endpoint_key
 from heliograph_segments.domain.fields import Field, fields_of
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.errors import SegmentNotFound, SnapshotIdTaken, SnapshotNotFound, refuse
-from heliograph_segments.service.segments import compiled_rules
+from heliograph_segments.service.reading import Reader
+from heliograph_segments.service.segments import question_of
 from heliograph_segments.store import audience as store
 from heliograph_segments.store import segments as segment_store
 from heliograph_segments.store.audience import Snapshot
@@ -24,14 +26,16 @@ DEFAULT_PAGE = 500
 MAX_PAGE = 1000
 MAX_READ = 1000
 _READ_AT_ONCE = 4000
+_FORGET_EVERY = 3600.0
 _SNAPSHOT_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class Audiences:
     """Use cases over frozen audiences."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        """Take the record and the time."""
+    def __init__(self, database: Database, clock: Clock, reader: Reader) -> None:
+        """Take the record, the time, and what knows who is in a segment."""
+        self._reader = reader
         self._database = database
         self._clock = clock
 
@@ -58,8 +62,9 @@ class Audiences:
             if segment is None:
                 raise SegmentNotFound(project, segment_id, version)
             now = self._clock.now()
-            compiled = await compiled_rules(conn, project, segment.rules, now, own_id=segment_id)
-            ordinals = await store.members(conn, project, compiled)
+            question = await question_of(conn, project, segment.rules, now, own_id=segment_id)
+        ordinals = await self._reader.members(question)
+        async with self._database.transaction() as conn:
             snapshot = Snapshot(project, snapshot_id, segment_id, segment.version, len(ordinals), now)
             if await store.insert_snapshot(conn, snapshot, ordinals):
                 return snapshot
@@ -132,6 +137,32 @@ class Audiences:
                 return await projection.by_ordinal(conn, project, list(ordinals), size)
 
         return asyncio.create_task(read())
+
+    async def filter(self, project: str, snapshot_id: str, endpoint_ids: Sequence[str]) -> list[str]:
+        """Return those of the given endpoints that are in a snapshot, as they were given; deleted ones are not.
+
+        Raises:
+            InvalidArgument: no ids, or more than 1,000.
+            SnapshotNotFound: there is no such snapshot.
+        """
+        if not 1 <= len(endpoint_ids) <= MAX_READ:
+            refuse([Problem("endpoint_ids", "OUT_OF_RANGE", f"must name 1 to {MAX_READ} endpoints")])
+        async with self._database.transaction() as conn:
+            members = await store.read_members(conn, project, snapshot_id)
+            if members is None:
+                raise SnapshotNotFound(project, snapshot_id)
+            ordinals = await store.ordinals_of(conn, project, sorted({endpoint_key(name) for name in endpoint_ids}))
+        return [name for name in endpoint_ids if ordinals.get(endpoint_key(name), 0) in members]
+
+    async def forget_old(self, kept: timedelta, stopping: asyncio.Event) -> None:
+        """Delete snapshots that are older than `kept`, once an hour, until told to stop."""
+        while not stopping.is_set():
+            async with self._database.transaction() as conn:
+                await store.forget_snapshots(conn, self._clock.now() - kept)
+            try:
+                await asyncio.wait_for(stopping.wait(), _FORGET_EVERY)
+            except TimeoutError:
+                continue
 
     async def read(self, project: str, endpoint_ids: Sequence[str], paths: Sequence[str]) -> Members:
         """Return given endpoints as one page, in the order asked; unknown ids are left out.

@@ -20,6 +20,7 @@ from heliograph_segments.domain.endpoints import (
 )
 from heliograph_segments.domain.problems import Problem, under
 from heliograph_segments.errors import EndpointNotFound, refuse
+from heliograph_segments.store import audience_log
 from heliograph_segments.store import endpoints as store
 from heliograph_segments.store.endpoints import Race, Written
 
@@ -53,7 +54,8 @@ class Endpoints:
             existing = await store.lock_existing(conn, project, keys)
             named = _with_users(updates, existing)
             written = await store.write(conn, project, fold(named), existing, self._clock.now(), bulk=False)
-            await store.write_users(conn, project, fold_users(named))
+            of_users = await store.write_users(conn, project, fold_users(named))
+            await audience_log.note(conn, project, [*written.ordinals, *of_users])
             return written
 
         for _ in range(_RACES):
@@ -83,6 +85,7 @@ class Endpoints:
             await store.lock_existing(conn, project, [endpoint_key(endpoint_id)])
             endpoint = await _found(conn, project, endpoint_id)
             await store.delete(conn, project, endpoint_key(endpoint_id))
+            await audience_log.note(conn, project, [endpoint.ordinal])
             return endpoint
 
         return await self._database.run(work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,14 +15,23 @@ from heliograph_kit.ids import new_id
 from heliograph_kit.outbox import Outbox
 from heliograph_segments import events
 from heliograph_segments.domain.checking import MAX_DISPLAY_NAME, SourceTrouble, check_rules, check_sources
-from heliograph_segments.domain.endpoints import Endpoint, check_text
+from heliograph_segments.domain.endpoints import Endpoint, check_id, check_text, endpoint_key
 from heliograph_segments.domain.problems import Problem, under
-from heliograph_segments.domain.segments import Group, Library, Rules
-from heliograph_segments.errors import SegmentCycle, SegmentNotFound, SegmentTooLarge, SourceSegmentMissing, refuse
-from heliograph_segments.store import audience, requests
+from heliograph_segments.domain.segments import Group, Library, Rules, SegmentReference
+from heliograph_segments.errors import (
+    EndpointNotFound,
+    SegmentCycle,
+    SegmentNotFound,
+    SegmentTooLarge,
+    SourceSegmentMissing,
+    refuse,
+)
+from heliograph_segments.index.evaluation import ClauseCount
+from heliograph_segments.service.explaining import Explanation, explain
+from heliograph_segments.service.reading import Counted, Question, Reader
 from heliograph_segments.store import endpoints as endpoint_store
+from heliograph_segments.store import requests
 from heliograph_segments.store import segments as store
-from heliograph_segments.store.compiler import Compiled, compile_rules
 from heliograph_segments.store.requests import Request
 from heliograph_segments.store.segments import Segment
 
@@ -39,20 +48,12 @@ class Draft:
     tags: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Counted:
-    """How many match, of how many, at which instant."""
-
-    members: int
-    total: int
-    as_of: datetime
-
-
 class Segments:
     """Use cases over segments."""
 
-    def __init__(self, database: Database, outbox: Outbox, clock: Clock) -> None:
-        """Take the record, the announcements and the time."""
+    def __init__(self, database: Database, outbox: Outbox, clock: Clock, reader: Reader) -> None:
+        """Take the record, the announcements, the time, and what knows who is in a segment."""
+        self._reader = reader
         self._database = database
         self._outbox = outbox
         self._clock = clock
@@ -155,11 +156,20 @@ class Segments:
         Raises:
             InvalidArgument, SegmentNotFound, SegmentCycle, SourceSegmentMissing, SegmentTooLarge.
         """
-        now = self._clock.now()
-        async with self._database.transaction() as conn:
-            compiled = await self._asked(conn, project, asked, now, found)
-            members = await audience.count(conn, project, compiled)
-            return Counted(members, await audience.total(conn, project), now)
+        return await self._reader.count(await self._asked(project, asked, found))
+
+    async def clause_counts(
+        self, project: str, asked: str | Rules, found: Sequence[Problem] = ()
+    ) -> tuple[Counted, Sequence[ClauseCount]]:
+        """Count the members, and for every clause who matches it and who it leaves.
+
+        Raises:
+            InvalidArgument, SegmentNotFound, SegmentCycle, SourceSegmentMissing, SegmentTooLarge.
+            IndexNotLoaded: the index of the project is too large for the memory.
+        """
+        question = await self._asked(project, asked, found)
+        clauses = await self._reader.clause_counts(question)
+        return await self._reader.count(question), clauses
 
     async def sample(
         self, project: str, asked: str | Rules, size: int, found: Sequence[Problem] = ()
@@ -172,27 +182,51 @@ class Segments:
         problems = list(found)
         if not 1 <= size <= MAX_SAMPLE:
             problems.append(Problem("sample_size", "OUT_OF_RANGE", f"must be from 1 to {MAX_SAMPLE}"))
+        ordinals = await self._reader.sample(await self._asked(project, asked, problems), size)
         async with self._database.transaction() as conn:
-            compiled = await self._asked(conn, project, asked, self._clock.now(), problems)
-            ordinals = await audience.sample(conn, project, compiled, size)
             return await endpoint_store.read_by_ordinal(conn, project, ordinals)
 
-    async def _asked(
-        self, conn: AsyncConnection, project: str, asked: str | Rules, now: datetime, found: Sequence[Problem]
-    ) -> Compiled:
-        if isinstance(asked, str):
-            refuse(found)
-            rules = (await _existing(conn, project, asked, 0)).rules
-            return await compiled_rules(conn, project, rules, now, own_id=asked)
-        refuse([*found, *under("rules", check_rules(asked))])
-        await _check_references(conn, project, asked, None, path="rules")
-        return await compiled_rules(conn, project, asked, now, own_id=None)
+    async def explain(
+        self, project: str, asked: str | Rules, endpoint_id: str, found: Sequence[Problem] = ()
+    ) -> Explanation:
+        """Tell which clauses hold for one endpoint and why, by the reference evaluator over the record.
+
+        Raises:
+            InvalidArgument, SegmentNotFound, SegmentCycle, SourceSegmentMissing, SegmentTooLarge.
+            EndpointNotFound: there is no such endpoint.
+        """
+        question = await self._asked(project, asked, [*found, *check_id(endpoint_id)])
+        async with self._database.transaction() as conn:
+            endpoints = await endpoint_store.read_by_key(conn, project, [endpoint_key(endpoint_id)])
+        if not endpoints:
+            raise EndpointNotFound(project, endpoint_id)
+        return explain(question.rules, endpoints[0], question.now, question.library)
+
+    async def versions(self, project: str, segment_id: str, count: int, before: int) -> Sequence[Segment]:
+        """Return up to `count` versions of a segment older than `before` (0: all), newest first.
+
+        Raises:
+            SegmentNotFound: there is no such segment.
+        """
+        async with self._database.transaction() as conn:
+            await _existing(conn, project, segment_id, 0)
+            return await store.versions(conn, project, segment_id, count, before)
+
+    async def _asked(self, project: str, asked: str | Rules, found: Sequence[Problem]) -> Question:
+        async with self._database.transaction() as conn:
+            if isinstance(asked, str):
+                refuse(found)
+                rules = (await _existing(conn, project, asked, 0)).rules
+                return await question_of(conn, project, rules, self._clock.now(), own_id=asked)
+            refuse([*found, *under("rules", check_rules(asked))])
+            await _check_references(conn, project, asked, None, path="rules")
+            return await question_of(conn, project, asked, self._clock.now(), own_id=None)
 
 
-async def compiled_rules(
+async def question_of(
     conn: AsyncConnection, project: str, rules: Rules, now: datetime, *, own_id: str | None
-) -> Compiled:
-    """Return rules as SQL, with their sources as they are stored now.
+) -> Question:
+    """Return the question who is meant by rules, with their sources as they are stored now.
 
     Raises:
         SegmentCycle, SourceSegmentMissing, SegmentTooLarge: the sources changed since the segment was stored.
@@ -209,7 +243,7 @@ async def compiled_rules(
                 raise SourceSegmentMissing("a source segment does not exist any more", path=way) from None
             case _:
                 raise SegmentTooLarge("the segment with its sources has too many conditions", path=way) from None
-    return compile_rules(rules, now, library)
+    return Question(project, rules, library, now)
 
 
 async def _existing(conn: AsyncConnection, project: str, segment_id: str, version: int) -> Segment:
@@ -260,14 +294,13 @@ _WORDS = {
 def _source_problems(rules: Rules, library: Library, own_id: str | None) -> list[Problem]:
     """Say of every source what is wrong with it, not of the first one only."""
     problems: list[Problem] = []
-    for place, group in enumerate(rules.groups):
-        for number, source in enumerate(group.sources):
-            alone = Rules(groups=(Group(sources=(source,)),))
-            try:
-                check_sources(alone, library, own_id=own_id)
-            except SourceTrouble as trouble:
-                reason, words = _WORDS[trouble.reason]
-                problems.append(Problem(f"groups[{place}].source_segments[{number}].segment", reason, words))
+    for path, source in _sources(rules.groups, "groups"):
+        alone = Rules(groups=(Group(sources=(source,)),))
+        try:
+            check_sources(alone, library, own_id=own_id)
+        except SourceTrouble as trouble:
+            reason, words = _WORDS[trouble.reason]
+            problems.append(Problem(f"{path}.segment", reason, words))
     if not problems:
         try:
             check_sources(rules, library, own_id=own_id)
@@ -275,3 +308,10 @@ def _source_problems(rules: Rules, library: Library, own_id: str | None) -> list
             reason, words = _WORDS[trouble.reason]
             problems.append(Problem("groups", reason, words))
     return problems
+
+
+def _sources(groups: Sequence[Group], path: str) -> Iterator[tuple[str, SegmentReference]]:
+    for place, group in enumerate(groups):
+        for number, source in enumerate(group.sources):
+            yield f"{path}[{place}].source_segments[{number}]", source
+        yield from _sources(group.groups, f"{path}[{place}].groups")

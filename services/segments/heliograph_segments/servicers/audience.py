@@ -11,6 +11,7 @@ from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
 from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name, parse_name, project_of
 from heliograph_segments.service.audience import Audiences
+from heliograph_segments.service.index_keeper import IndexKeeper, Verified
 from heliograph_segments.store.audience import Snapshot
 from heliograph_segments.store.members import Members
 
@@ -20,9 +21,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class AudienceServicer(audience_pb2_grpc.AudienceServiceServicer):
     """Parses, calls, translates."""
 
-    def __init__(self, audiences: Audiences) -> None:
-        """Take the use cases."""
+    def __init__(self, audiences: Audiences, keeper: IndexKeeper) -> None:
+        """Take the use cases, and the indexes."""
         self._audiences = audiences
+        self._keeper = keeper
 
     async def FreezeSegment(
         self, request: audience_pb2.FreezeSegmentRequest, context: Context
@@ -53,6 +55,39 @@ class AudienceServicer(audience_pb2_grpc.AudienceServiceServicer):
         project = project_of(request.project, field="project")
         members = await self._audiences.read(project, request.endpoint_ids, request.fields)
         return _write_page(members, request.fields)
+
+    async def FilterMembers(
+        self, request: audience_pb2.FilterMembersRequest, context: Context
+    ) -> audience_pb2.FilterMembersResponse:
+        """Tell who of the given endpoints is in a snapshot."""
+        name = parse_name(request.snapshot, "snapshots", field="snapshot")
+        members = await self._audiences.filter(name.project, name.id, request.endpoint_ids)
+        return audience_pb2.FilterMembersResponse(member_ids=members)
+
+    async def VerifyAudience(
+        self, request: audience_pb2.VerifyAudienceRequest, context: Context
+    ) -> AsyncIterator[audience_pb2.VerifiedPartition]:
+        """Compare the index with the record."""
+        project = project_of(request.project, field="project")
+        if not await self._keeper.ready(project):
+            yield audience_pb2.VerifiedPartition()
+            return
+        for number in self._keeper.numbers(project):
+            verified = await self._keeper.verify(project, number, repair=request.repair)
+            if verified is not None:
+                yield _write_verified(verified)
+
+
+def _write_verified(verified: Verified) -> audience_pb2.VerifiedPartition:
+    return audience_pb2.VerifiedPartition(
+        partition=verified.partition,
+        endpoint_count=verified.endpoints,
+        difference_count=verified.differences,
+        differences=verified.examples,
+        skipped_count=verified.skipped,
+        repaired=verified.repaired,
+        loaded=True,
+    )
 
 
 def _write_snapshot(snapshot: Snapshot) -> audience_pb2.Snapshot:

@@ -88,6 +88,7 @@ class _Reader:
                 self.dimensions(entry, f"{path}.dimensions[{index}]") for index, entry in enumerate(message.dimensions)
             ),
             type=self.known(_COMBINATIONS, message.type, f"{path}.type", Combination.ALL),
+            groups=tuple(self.group(inner, f"{path}.groups[{index}]") for index, inner in enumerate(message.groups)),
         )
 
     def source(self, message: segments_pb2.SegmentReference, path: str) -> SegmentReference:
@@ -188,6 +189,7 @@ def _write_group(project: str, group: Group) -> segments_pb2.SegmentGroup:
         source_type=_enum(_COMBINATION_NUMBERS, group.source_type),
         dimensions=[_write_dimensions(entry) for entry in group.dimensions],
         type=_enum(_COMBINATION_NUMBERS, group.type),
+        groups=[_write_group(project, inner) for inner in group.groups],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from heliograph_kit.rpc import fingerprint
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.domain.segments import Rules
 from heliograph_segments.errors import refuse
+from heliograph_segments.index.evaluation import ClauseCount
 from heliograph_segments.service.segments import Draft, Segments
 from heliograph_segments.servicers.endpoint_messages import write_endpoint
 from heliograph_segments.servicers.segment_messages import read_rules, write_segment
@@ -81,9 +83,51 @@ class SegmentServicer(segments_pb2_grpc.SegmentServiceServicer):
         """Count members."""
         project = project_of(request.parent, field="parent")
         asked, problems = _audience(project, request)
-        counted = await self._segments.count(project, asked, problems)
+        clauses: Sequence[ClauseCount] = ()
+        if request.with_clauses:
+            counted, clauses = await self._segments.clause_counts(project, asked, problems)
+        else:
+            counted = await self._segments.count(project, asked, problems)
         return segments_pb2.CountSegmentResponse(
-            member_count=counted.members, total_count=counted.total, as_of_time=timestamp(counted.as_of)
+            member_count=counted.members,
+            total_count=counted.total,
+            as_of_time=timestamp(counted.as_of),
+            clauses=[
+                segments_pb2.ClauseCount(
+                    path=clause.path, match_count=clause.match_count, remaining_count=clause.remaining_count
+                )
+                for clause in clauses
+            ],
+            from_record=counted.from_record,
+        )
+
+    async def ListSegmentVersions(
+        self, request: segments_pb2.ListSegmentVersionsRequest, context: Context
+    ) -> segments_pb2.ListSegmentVersionsResponse:
+        """List versions."""
+        name = parse_name(request.parent, "segments", field="parent")
+        call = f"ListSegmentVersions {request.parent}"
+        page = page_of(call, request.page_size, request.page_token)
+        before = 0 if page.after is None else _version_of(page.after)
+        versions = await self._segments.versions(name.project, name.id, page.size + 1, before)
+        shown = versions[: page.size]
+        token = next_token(call, (str(shown[-1].version),)) if len(versions) > page.size else ""
+        return segments_pb2.ListSegmentVersionsResponse(segments=map(write_segment, shown), next_page_token=token)
+
+    async def ExplainSegment(
+        self, request: segments_pb2.ExplainSegmentRequest, context: Context
+    ) -> segments_pb2.ExplainSegmentResponse:
+        """Tell why an endpoint is a member, or is not."""
+        project = project_of(request.parent, field="parent")
+        asked, problems = _audience(project, request)
+        explanation = await self._segments.explain(project, asked, request.endpoint_id, problems)
+        return segments_pb2.ExplainSegmentResponse(
+            member=explanation.member,
+            clauses=[
+                segments_pb2.ClauseResult(path=clause.path, matched=clause.matched, because=clause.because)
+                for clause in explanation.clauses
+            ],
+            as_of_time=timestamp(explanation.as_of),
         )
 
     async def SampleSegment(
@@ -121,6 +165,12 @@ def position_of(after: tuple[str, ...] | None) -> tuple[datetime, str] | None:
         raise PageTokenInvalid from error
 
 
+def _version_of(after: tuple[str, ...]) -> int:
+    if len(after) != 1 or not after[0].isdecimal():
+        raise PageTokenInvalid
+    return int(after[0])
+
+
 def _draft(project: str, message: segments_pb2.Segment) -> tuple[Draft, list[Problem]]:
     rules, problems = read_rules(project, message.rules, "segment.rules")
     return Draft(message.display_name, rules, dict(message.tags)), problems
@@ -143,7 +193,8 @@ def _masked(request: segments_pb2.UpdateSegmentRequest) -> tuple[set[str], list[
 
 
 def _audience(
-    project: str, request: segments_pb2.CountSegmentRequest | segments_pb2.SampleSegmentRequest
+    project: str,
+    request: segments_pb2.CountSegmentRequest | segments_pb2.SampleSegmentRequest | segments_pb2.ExplainSegmentRequest,
 ) -> tuple[str | Rules, list[Problem]]:
     which = request.WhichOneof("audience")
     if which == "rules":

@@ -8,6 +8,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from heliograph_segments.store import audience_log
+
 _PORTION = 20_000
 
 _LOCK = text(
@@ -17,11 +19,12 @@ _LOCK = text(
 _MOVE = text(
     "UPDATE segments.endpoints AS e SET last_active_at = n.at "
     "FROM unnest(CAST(:keys AS text[]), CAST(:times AS timestamptz[])) AS n (key, at) "
-    "WHERE e.project = :project AND e.endpoint_key = n.key AND e.last_active_at < n.at"
+    "WHERE e.project = :project AND e.endpoint_key = n.key AND e.last_active_at < n.at "
+    "RETURNING e.ordinal"
 )
 _ERASE_ENDPOINTS = text(
     "DELETE FROM segments.endpoints WHERE project = :project AND endpoint_key IN "
-    "(SELECT endpoint_key FROM segments.endpoints WHERE project = :project LIMIT :portion)"
+    "(SELECT endpoint_key FROM segments.endpoints WHERE project = :project LIMIT :portion) RETURNING ordinal"
 )
 _ERASED = ("users", "segment_versions", "segments", "snapshots", "import_jobs", "requests", "counters")
 
@@ -30,12 +33,15 @@ async def move(conn: AsyncConnection, project: str, latest: Mapping[str, datetim
     """Move the last activity of endpoints forward, never back; unknown endpoints are passed over."""
     keys = sorted(latest)
     await conn.execute(_LOCK, {"project": project, "keys": keys})
-    await conn.execute(_MOVE, {"project": project, "keys": keys, "times": [latest[key] for key in keys]})
+    moved = await conn.execute(_MOVE, {"project": project, "keys": keys, "times": [latest[key] for key in keys]})
+    await audience_log.note(conn, project, moved.scalars())
 
 
 async def erase_endpoints(conn: AsyncConnection, project: str) -> int:
     """Delete some endpoints of a project; return how many, 0 when none is left."""
-    return (await conn.execute(_ERASE_ENDPOINTS, {"project": project, "portion": _PORTION})).rowcount
+    erased = (await conn.execute(_ERASE_ENDPOINTS, {"project": project, "portion": _PORTION})).scalars().all()
+    await audience_log.note(conn, project, erased)
+    return len(erased)
 
 
 async def erase_rest(conn: AsyncConnection, project: str) -> None:

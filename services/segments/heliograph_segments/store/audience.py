@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +35,11 @@ _FIND = (
 )
 _GET = text(_FIND)
 _MEMBERS = text("SELECT members FROM segments.snapshots WHERE project = :project AND snapshot_id = :snapshot")
+_ORDINALS = text(
+    "SELECT endpoint_key, ordinal FROM segments.endpoints WHERE project = :project "
+    "AND endpoint_key = ANY (CAST(:keys AS text[]))"
+)
+_FORGET = text("DELETE FROM segments.snapshots WHERE as_of < :before")
 _INSERT = text(
     "INSERT INTO segments.snapshots "
     "(project, snapshot_id, segment_id, segment_version, member_count, as_of, members) "
@@ -88,6 +94,17 @@ async def read_members(conn: AsyncConnection, project: str, snapshot_id: str) ->
     """Return the members of a snapshot, None when there is no snapshot."""
     packed = (await conn.execute(_MEMBERS, {"project": project, "snapshot": snapshot_id})).scalar_one_or_none()
     return None if packed is None else BitMap.deserialize(bytes(packed))
+
+
+async def ordinals_of(conn: AsyncConnection, project: str, keys: Sequence[str]) -> dict[str, int]:
+    """Return the ordinals of those endpoint keys that exist."""
+    rows = await conn.execute(_ORDINALS, {"project": project, "keys": list(keys)})
+    return {row.endpoint_key: row.ordinal for row in rows}
+
+
+async def forget_snapshots(conn: AsyncConnection, before: datetime) -> int:
+    """Delete the snapshots frozen before an instant; return how many."""
+    return (await conn.execute(_FORGET, {"before": before})).rowcount
 
 
 async def insert_snapshot(conn: AsyncConnection, snapshot: Snapshot, ordinals: BitMap) -> bool:

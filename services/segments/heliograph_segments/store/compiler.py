@@ -84,7 +84,8 @@ class _Work:
 
     def group(self, group: Group) -> str:
         base = _combined(group.source_type, [self.rules(self.library[source]) for source in group.sources])
-        mine = _combined(group.type, [self.dimensions(entry) for entry in group.dimensions])
+        criteria = [self.dimensions(entry) for entry in group.dimensions]
+        mine = _combined(group.type, criteria + [self.group(inner) for inner in group.groups])
         return _combined(Combination.ALL, [base, mine])
 
     def dimensions(self, entry: Dimensions) -> str:

@@ -30,10 +30,11 @@ class Race(Exception):
 
 @dataclass(frozen=True)
 class Written:
-    """How many endpoints a write created, and how many it found."""
+    """How many endpoints a write created, and how many it found; the ordinals of both."""
 
     created: int
     updated: int
+    ordinals: Sequence[int] = ()
 
 
 _LOCK = text(
@@ -90,6 +91,7 @@ UPDATE segments.endpoints AS e SET
     effective_at = n.effective_at,
     last_active_at = greatest(e.last_active_at, n.effective_at)
 FROM SOURCE AS n WHERE e.project = :project AND e.endpoint_key = n.endpoint_key
+RETURNING e.ordinal
 """
 _MERGE_ARRAYS = text(
     _MERGE.replace(
@@ -111,8 +113,12 @@ _MERGE_USERS = text(
     "INSERT INTO segments.users AS u (project, user_id, attributes) "
     "SELECT :project, n.key, n.value FROM jsonb_each(CAST(:changes AS jsonb)) AS n "
     "ON CONFLICT (project, user_id) DO UPDATE SET attributes = u.attributes || excluded.attributes "
-    "WHERE u.attributes || excluded.attributes <> u.attributes"
+    # Without a change the row is locked all the same: whoever gives a user an endpoint waits for whoever changes him.
+    "WHERE u.attributes || excluded.attributes <> u.attributes "
+    # A user who is new has no endpoints but those of this transaction.
+    "RETURNING user_id, xmax = 0 AS added"
 )
+_OF_USERS = text("SELECT ordinal FROM segments.endpoints WHERE project = :project AND user_id = ANY (:users)")
 _REMOVE_USER_ATTRIBUTES = text(
     "UPDATE segments.users AS u SET attributes = u.attributes - CAST(:names AS text[]) "
     "WHERE u.project = :project AND u.user_id = :user"
@@ -144,6 +150,7 @@ async def write(
     known = set(existing)
     old = {key: update for key, update in updates.items() if key in known}
     new = {key: update for key, update in updates.items() if key not in known}
+    ordinals: list[int] = []
     if new:
         rows = await _numbered(conn, project, new, now)
         try:
@@ -155,28 +162,40 @@ async def write(
         except (IntegrityError, UniqueViolation) as error:
             # COPY goes through the driver itself, whose errors SQLAlchemy does not wrap.
             raise Race from error
+        ordinals += [row[2] for row in rows]
     if old:
         changes = [_changes(key, update, now) for key, update in sorted(old.items())]
         if bulk:
             await conn.execute(_STAGE)
             await _copy(conn, _COPY_STAGED, map(copy_line, changes))
-            await conn.execute(_MERGE_STAGED, {"project": project})
+            merged = await conn.execute(_MERGE_STAGED, {"project": project})
         else:
             names = [name for name, _ in _COLUMNS]
-            await conn.execute(_MERGE_ARRAYS, {"project": project, **_arrays(names, changes)})
-    return Written(len(new), len(old))
+            merged = await conn.execute(_MERGE_ARRAYS, {"project": project, **_arrays(names, changes)})
+        ordinals += merged.scalars()
+    return Written(len(new), len(old), ordinals)
 
 
-async def write_users(conn: AsyncConnection, project: str, changes: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-    """Merge attribute changes of users; an empty list removes the name. Users not known yet are added."""
+async def write_users(
+    conn: AsyncConnection, project: str, changes: Mapping[str, Mapping[str, Sequence[str]]]
+) -> Sequence[int]:
+    """Merge attribute changes of users; an empty list removes the name. Users not known yet are added.
+
+    Returns the ordinals of the endpoints of those who changed.
+    """
     if not changes:
-        return
+        return ()
     given = {user: {name: held for name, held in named.items() if held} for user, named in changes.items()}
-    await conn.execute(_MERGE_USERS, {"project": project, "changes": orjson.dumps(given).decode()})
+    merged = await conn.execute(_MERGE_USERS, {"project": project, "changes": orjson.dumps(given).decode()})
+    changed = {row.user_id for row in merged if not row.added}
     for user in sorted(changes):
         removed = [name for name, held in changes[user].items() if not held]
         if removed:
             await conn.execute(_REMOVE_USER_ATTRIBUTES, {"project": project, "user": user, "names": removed})
+            changed.add(user)
+    if not changed:
+        return ()
+    return list((await conn.execute(_OF_USERS, {"project": project, "users": sorted(changed)})).scalars())
 
 
 async def _numbered(

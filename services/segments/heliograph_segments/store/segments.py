@@ -43,6 +43,9 @@ _LIST = text(
     "OR (s.created_at, s.segment_id) < (CAST(:time AS timestamptz), :segment)) "
     "ORDER BY s.created_at DESC, s.segment_id DESC LIMIT :count"
 )
+_VERSIONS = text(
+    _GET + "s.segment_id = :segment AND (:before = 0 OR v.version < :before) ORDER BY v.version DESC LIMIT :count"
+)
 _RULES = text(
     "SELECT a.segment_id, a.version AS asked, v.rules "
     "FROM unnest(CAST(:ids AS text[]), CAST(:versions AS integer[])) AS a (segment_id, version) "
@@ -85,6 +88,12 @@ async def page(
     time, segment_id = after or (None, "")
     rows = await conn.execute(_LIST, {"project": project, "time": time, "segment": segment_id, "count": count})
     return [_segment(project, row) for row in rows]
+
+
+async def versions(conn: AsyncConnection, project: str, segment_id: str, count: int, before: int) -> Sequence[Segment]:
+    """Return versions older than `before` (0: all), newest first."""
+    parameters = {"project": project, "segment": segment_id, "count": count, "before": before}
+    return [_segment(project, row) for row in await conn.execute(_VERSIONS, parameters)]
 
 
 async def library(conn: AsyncConnection, project: str, rules: Rules) -> dict[SegmentReference, Rules]:

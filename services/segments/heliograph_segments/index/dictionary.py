@@ -1,0 +1,152 @@
+"""The distinct texts of a column: text to code and back, without an object per text once there are many.
+
+Codes begin at 1 and are never given anew; 0 means absent. Most texts lie in one block of UTF-8 with their hashes sorted
+beside it; the latest ones lie in a plain dict until there are enough of them to be merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MERGE_AT = 4096
+_HITS = 2000
+_END = b"\x00"  # no text holds a NUL: PostgreSQL could not keep it
+
+
+class Dictionary:
+    """Texts and their codes."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._block = b""
+        # Where each text of the block begins; one more than there are texts.
+        self._starts: NDArray[np.int64] = np.zeros(1, np.int64)
+        self._hashes: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self._places: NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._latest: dict[str, int] = {}
+        # The latest texts in the order of their codes.
+        self._order: list[str] = []
+
+    def __len__(self) -> int:
+        """Return how many texts there are; the greatest code."""
+        return len(self._starts) - 1 + len(self._latest)
+
+    @property
+    def nbytes(self) -> int:
+        """Roughly how much memory is taken."""
+        arrays = self._starts.nbytes + self._hashes.nbytes + self._places.nbytes
+        return len(self._block) + arrays + 150 * len(self._latest)
+
+    def find(self, text: str) -> int:
+        """Return the code of a text, 0 when it has none."""
+        code = self._latest.get(text)
+        return code if code is not None else self._find_merged(text)
+
+    def code(self, text: str) -> int:
+        """Return the code of a text, which gets one when it has none."""
+        code = self._latest.get(text)
+        if code is not None:
+            return code
+        code = self._find_merged(text) if len(self._hashes) else 0
+        if not code:
+            code = len(self) + 1
+            self._latest[text] = code
+            self._order.append(text)
+            if len(self._latest) > max(_MERGE_AT, len(self._hashes) // 4):
+                self._merge()
+        return code
+
+    def text(self, code: int) -> str:
+        """Return the text of a code that was given."""
+        merged = len(self._starts) - 1
+        if code <= merged:
+            return self._block[self._starts[code - 1] : self._starts[code] - 1].decode()
+        return self._order[code - merged - 1]
+
+    def texts(self, after: int = 0) -> Iterator[str]:
+        """Yield the texts with codes greater than `after`, in the order of their codes."""
+        merged = len(self._starts) - 1
+        if after < merged:
+            yield from self._block[int(self._starts[after]) : -1].decode().split("\x00")
+        yield from self._order[max(0, after - merged) :]
+
+    def containing(self, part: str) -> Generator[None, None, set[int]]:
+        """Return the codes of the texts that contain a part, in steps; the block is searched as a whole."""
+        merged = len(self._starts) - 1
+        found = {code for code, text in enumerate(self._order, merged + 1) if part in text}
+        needle = part.encode()
+        at = self._block.find(needle) if needle else -1
+        while at >= 0:
+            hits: list[int] = []
+            while at >= 0 and len(hits) < _HITS:
+                hits.append(at)
+                at = self._block.find(needle, at + 1)
+            # The last text that begins at or before a hit holds it: no needle reaches over a NUL.
+            found.update(np.searchsorted(self._starts, hits, side="right").tolist())
+            yield
+        return found if needle else set(range(1, len(self) + 1))
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that `restored` takes."""
+        block, starts = self._with_latest()
+        return {"block": np.frombuffer(block, np.uint8), "starts": starts}
+
+    @classmethod
+    def restored(cls, block: NDArray[np.uint8], starts: NDArray[np.int64]) -> Dictionary:
+        """Return what was dumped."""
+        made = cls()
+        if len(starts) - 1 <= _MERGE_AT:
+            texts = block.tobytes()[:-1].decode().split("\x00") if len(starts) > 1 else []
+            made._latest = {text: code for code, text in enumerate(texts, 1)}
+            made._order = texts
+        else:
+            made._block, made._starts = block.tobytes(), np.array(starts)
+            made._index(_hashed(made.texts()))
+        return made
+
+    def _find_merged(self, text: str) -> int:
+        if not len(self._hashes):
+            return 0
+        wanted = np.uint64(_hash(text))
+        place = int(np.searchsorted(self._hashes, wanted))
+        while place < len(self._hashes) and self._hashes[place] == wanted:
+            code = int(self._places[place]) + 1
+            if self._block[self._starts[code - 1] : self._starts[code] - 1] == text.encode():
+                return code
+            place += 1
+        return 0
+
+    def _merge(self) -> None:
+        if not self._latest:
+            return
+        self._block, self._starts = self._with_latest()
+        before = np.empty(len(self._hashes), np.uint64)
+        before[self._places] = self._hashes
+        self._index(np.concatenate([before, _hashed(self._order)]))
+        self._latest, self._order = {}, []
+
+    def _with_latest(self) -> tuple[bytes, NDArray[np.int64]]:
+        if not self._latest:
+            return self._block, self._starts
+        encoded = [text.encode() for text in self._order]
+        lengths = np.fromiter((len(text) + 1 for text in encoded), np.int64, len(encoded))
+        block = self._block + _END.join(encoded) + _END
+        return block, np.concatenate([self._starts, self._starts[-1] + np.cumsum(lengths)])
+
+    def _index(self, hashes: NDArray[np.uint64]) -> None:
+        order = np.argsort(hashes, kind="stable")
+        self._hashes, self._places = hashes[order], order.astype(np.uint32)
+
+
+def _hash(text: str) -> int:
+    # Not Python's own: it differs from process to process, and the block outlives them.
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _hashed(texts: Iterable[str]) -> NDArray[np.uint64]:
+    return np.fromiter(map(_hash, texts), np.uint64)

@@ -1,0 +1,101 @@
+"""Who belongs to a segment: by the index where it is loaded, else by the record. Both mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from pyroaring import BitMap
+
+from heliograph_kit.database import Database
+from heliograph_segments.domain.segments import Library, Rules
+from heliograph_segments.errors import IndexNotLoaded
+from heliograph_segments.index.clauses import Node, plan
+from heliograph_segments.index.evaluation import ClauseCount
+from heliograph_segments.service.index_keeper import IndexKeeper
+from heliograph_segments.store import audience
+from heliograph_segments.store.compiler import Compiled, compile_rules
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who is meant by a segment whose sources are checked, at one instant."""
+
+    project: str
+    rules: Rules
+    library: Library
+    now: datetime
+
+    def plan(self) -> Node:
+        """Return it for the index."""
+        return plan(self.rules, self.library)
+
+    def compiled(self) -> Compiled:
+        """Return it for the record."""
+        return compile_rules(self.rules, self.now, self.library)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many match, of how many, at which instant, and whether the record had to answer."""
+
+    members: int
+    total: int
+    as_of: datetime
+    from_record: bool
+
+
+class Reader:
+    """Answers questions."""
+
+    def __init__(self, database: Database, keeper: IndexKeeper) -> None:
+        """Take the record and the indexes."""
+        self._database = database
+        self._keeper = keeper
+
+    async def count(self, question: Question) -> Counted:
+        """Count the members."""
+        found = await self._keeper.count(question.project, question.plan(), question.now)
+        if found is not None:
+            return Counted(*found, question.now, from_record=False)
+        async with self._database.transaction() as conn:
+            members = await audience.count(conn, question.project, question.compiled())
+            return Counted(members, await audience.total(conn, question.project), question.now, from_record=True)
+
+    async def clause_counts(self, question: Question) -> Sequence[ClauseCount]:
+        """Count every clause.
+
+        Raises:
+            IndexNotLoaded: the index of the project is too large for the memory.
+        """
+        await self._keeper.ready(question.project)
+        counts = await self._keeper.clauses(question.project, question.plan(), question.now)
+        if counts is None:
+            raise IndexNotLoaded(question.project)
+        return counts
+
+    async def members(self, question: Question) -> BitMap:
+        """Return the ordinals of all members."""
+        found = await self._keeper.members(question.project, question.plan(), question.now)
+        if found is not None:
+            return found[0]
+        async with self._database.transaction() as conn:
+            return await audience.members(conn, question.project, question.compiled())
+
+    async def sample(self, question: Question, size: int) -> Sequence[int]:
+        """Return the ordinals of some members, ascending: those that a fixed hash puts first."""
+        members = np.asarray(await self.members(question), dtype=np.uint64)
+        if len(members) <= size:
+            return [int(ordinal) for ordinal in members]
+        chosen = members[np.argpartition(_mixed(members), size)[:size]]
+        return sorted(int(ordinal) for ordinal in chosen)
+
+
+def _mixed(ordinals: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """Return well mixed numbers, one to one (the finalizer of splitmix64)."""
+    mixed = ordinals * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

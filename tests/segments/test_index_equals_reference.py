@@ -1,0 +1,198 @@
+"""The index is held to the reference evaluator: on random audiences, after random writes, and from disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from heliograph_segments.domain.endpoints import Endpoint, EndpointUpdate
+from heliograph_segments.domain.evaluator import matches
+from heliograph_segments.domain.segments import Dimensions, Group, Rules, SegmentReference
+from heliograph_segments.index import files
+from heliograph_segments.index.clauses import All, Any, Node, plan, walk
+from heliograph_segments.index.columns import microseconds
+from heliograph_segments.index.dictionary import Dictionary
+from heliograph_segments.index.evaluation import clause_counts, evaluate
+from heliograph_segments.index.partition import Partition, Row
+from tests.segments.builders import NOW
+from tests.segments.test_sql_equals_reference import COMBINATIONS, dimensions, segments, updates
+
+# 2,000 random cases in every run; more with HELIOGRAPH_TEST_CASES.
+CASES = int(os.environ.get("HELIOGRAPH_TEST_CASES", "1500"))
+FIRST = 3 << 20
+T = TypeVar("T")
+
+
+def finished(steps: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def stored(update: EndpointUpdate, ordinal: int) -> Endpoint:
+    """The endpoint that an update makes when it is the first."""
+    at = update.effective_time or NOW
+    return Endpoint(
+        endpoint_id=update.endpoint_id,
+        ordinal=ordinal,
+        cohort=0,
+        created_at=at,
+        effective_at=at,
+        last_active_at=at,
+        channel=update.channel or "",
+        attributes={name: held for name, held in update.attributes.items() if held},
+        metrics=dict(update.metrics),
+        demographic={name: held for name, held in update.demographic.items() if held},
+        location={name: held for name, held in update.location.items() if held is not None},
+        user_attributes={name: held for name, held in update.user_attributes.items() if held},
+    )
+
+
+def row(endpoint: Endpoint) -> Row:
+    return Row(
+        endpoint.ordinal,
+        endpoint.channel,
+        microseconds(endpoint.last_active_at),
+        endpoint.attributes,
+        endpoint.user_attributes,
+        endpoint.metrics,
+        endpoint.demographic,
+        endpoint.location,
+    )
+
+
+def expected(
+    audience: Mapping[int, Endpoint], rules: Rules, now: datetime, library: Mapping[SegmentReference, Rules]
+) -> set[int]:
+    return {ordinal - FIRST for ordinal, endpoint in audience.items() if matches(rules, endpoint, now, library)}
+
+
+def found(partition: Partition, rules: Rules, now: datetime, library: Mapping[SegmentReference, Rules]) -> set[int]:
+    return set(finished(evaluate(partition, plan(rules, library), now)))
+
+
+@st.composite
+def nested(draw: st.DrawFn, depth: int = 3) -> Group:
+    inner = draw(st.lists(nested(depth - 1), max_size=2)) if depth else []
+    entries = tuple(draw(st.lists(dimensions(), max_size=2)))
+    return Group(dimensions=entries, type=draw(COMBINATIONS), groups=tuple(inner))
+
+
+NESTED = st.builds(Rules, COMBINATIONS, st.lists(nested(), min_size=1, max_size=2).map(tuple))
+SEEDS = st.integers(0, 2**32)
+
+
+@settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(SEEDS, st.one_of(segments(), NESTED.map(lambda rules: (rules, {}))), st.integers(0, 40))
+def test_the_index_means_what_the_evaluator_means_also_after_writes_deletes_and_restarts(
+    seed: int, segment: tuple[Rules, dict[SegmentReference, Rules]], days: int
+) -> None:
+    rules, library = segment
+    random, now = Random(seed), NOW + timedelta(days=days)
+    partition = Partition(3)
+    audience: dict[int, Endpoint] = {}
+    for turn in range(3):
+        written = {
+            endpoint.ordinal: endpoint
+            for endpoint in (stored(update, FIRST + random.randint(0, 30)) for update in updates(random))
+        }
+        partition.put([row(endpoint) for endpoint in written.values()])
+        audience |= written
+        gone = random.sample(sorted(audience), random.randint(0, len(audience) // 3))
+        partition.remove([*gone, FIRST + 999])
+        for ordinal in gone:
+            del audience[ordinal]
+        # Twice: the second time from kept results, which later turns must keep true.
+        for _ in range(2):
+            assert found(partition, rules, now, library) == expected(audience, rules, now, library)
+        if turn == 1:
+            partition = reread(partition)
+    some = BitMap(random.sample(range(31), 9))
+    narrowed = set(finished(evaluate(partition, plan(rules, library), now, some)))
+    assert narrowed == expected(audience, rules, now, library) & set(some)
+    assert_counts(partition, plan(rules, library), now)
+
+
+def assert_counts(partition: Partition, tree: Node, now: datetime) -> None:
+    """Each clause's count is the size of what it matches alone; the last part of a parent leaves what the parent does."""
+    counts = {count.path: count for count in finished(clause_counts(partition, tree, now))}
+    for node in walk(tree):
+        if node.path:
+            assert counts[node.path].match_count == len(finished(evaluate(partition, node, now)))
+        if isinstance(node, All | Any) and node.parts and node.path and node.parts[-1].path:
+            assert counts[node.parts[-1].path].remaining_count == counts[node.path].match_count
+
+
+def reread(partition: Partition) -> Partition:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "0.partition"
+        files.write(partition, path, {"project": "p"})
+        again, about = files.read(path)
+    assert about == {"project": "p"}
+    assert files.differences(partition, again, BitMap(), 9) == (0, [])
+    return again
+
+
+@settings(max_examples=CASES // 3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(SEEDS, dimensions(), st.integers(600, 1200))
+def test_the_index_means_the_same_for_many_endpoints(seed: int, entry: Dimensions, count: int) -> None:
+    """Enough of them for passes over whole columns, wide codes and results that are kept."""
+    random = Random(seed)
+    pool = [update for _ in range(3) for update in updates(random)]
+    audience = {FIRST + n: stored(random.choice(pool), FIRST + n) for n in range(count)}
+    if random.random() < 0.3:  # a value of their own for everybody
+        audience = {
+            ordinal: replace(each, attributes={**each.attributes, "plan": [f"gold-{ordinal}", "2026-03-04"]})
+            for ordinal, each in audience.items()
+        }
+    partition = Partition(3)
+    partition.put([row(endpoint) for endpoint in audience.values()])
+    rules = Rules(groups=(Group(dimensions=(entry,)),))
+    truth = expected(audience, rules, NOW, {})
+    assert found(partition, rules, NOW, {}) == truth
+    assert found(partition, rules, NOW, {}) == truth
+
+
+def test_a_dictionary_of_many_texts_finds_each_of_them_and_their_parts() -> None:
+    texts = [f"order-{n:05}-ä" for n in range(20_000)] + [""]
+    dictionary = Dictionary()
+    codes = [dictionary.code(text) for text in texts]
+    assert codes == list(range(1, len(texts) + 1))
+    for made in (dictionary, Dictionary.restored(**dictionary.dump())):
+        assert [made.find(text) for text in texts[::997]] == codes[::997]
+        assert [made.text(code) for code in codes[::997]] == texts[::997]
+        assert made.find("order") == 0
+        assert finished(made.containing("77")) == {
+            code for code, text in zip(codes, texts, strict=True) if "77" in text
+        }
+        assert finished(made.containing("ä")) == set(codes[:-1])
+        assert list(made.texts(19_990)) == texts[19_990:]
+        assert made.code("new") == len(texts) + 1
+        assert made.nbytes < 200 * len(texts)
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other"])
+def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
+    partition, path = Partition(3), tmp_path / "0.partition"
+    partition.put([row(stored(update, FIRST + n)) for n, update in enumerate(updates(Random(1)))])
+    files.write(partition, path, {})
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 4]) + whole[middle + 1 :]
+    path.write_bytes({"cut": whole[:-9], "bit": flipped, "empty": b"", "other": b"x" * 99}[damage])
+    with pytest.raises(files.BadFile):
+        files.read(path)
