@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from heliograph_segments.domain.endpoints import Endpoint, EndpointUpdate
 from heliograph_segments.domain.evaluator import matches
 from heliograph_segments.domain.segments import Dimensions, Group, Rules, SegmentReference
 from heliograph_segments.index import files
+from heliograph_segments.index.bitmaps import of_mask, positions_of
 from heliograph_segments.index.clauses import All, Any, Node, plan, walk
 from heliograph_segments.index.columns import microseconds
 from heliograph_segments.index.dictionary import Dictionary
@@ -165,6 +167,14 @@ def test_the_index_means_the_same_for_many_endpoints(seed: int, entry: Dimension
     truth = expected(audience, rules, NOW, {})
     assert found(partition, rules, NOW, {}) == truth
     assert found(partition, rules, NOW, {}) == truth
+
+
+@given(SEEDS, st.integers(0, 200_000), st.sampled_from([0.0, 0.001, 0.05, 0.07, 0.9, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_a_mask_becomes_the_bitmap_of_its_positions(seed: int, size: int, share: float) -> None:
+    mask = np.random.default_rng(seed).random(size) < share
+    assert of_mask(mask) == BitMap(np.flatnonzero(mask).tolist())
+    assert positions_of(of_mask(mask)).tolist() == np.flatnonzero(mask).tolist()
 
 
 def test_a_dictionary_of_many_texts_finds_each_of_them_and_their_parts() -> None:

@@ -129,7 +129,7 @@ class TextColumn:
         """Return what was dumped."""
         made = cls(0)
         made.codes = arrays["codes"]
-        made.texts = Dictionary.restored(arrays["block"], arrays["starts"])
+        made.texts = Dictionary.restored(arrays["block"], arrays["starts"], arrays["hashes"], arrays["places"])
         flat, at = arrays["flat"].tolist(), 0
         for length in arrays["lengths"].tolist():
             made._lists.append(tuple(flat[at : at + length]))

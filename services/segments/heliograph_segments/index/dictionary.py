@@ -93,11 +93,24 @@ class Dictionary:
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that `restored` takes."""
+        if len(self) > _MERGE_AT:
+            self._merge()
         block, starts = self._with_latest()
-        return {"block": np.frombuffer(block, np.uint8), "starts": starts}
+        return {
+            "block": np.frombuffer(block, np.uint8),
+            "starts": starts,
+            "hashes": self._hashes,
+            "places": self._places,
+        }
 
     @classmethod
-    def restored(cls, block: NDArray[np.uint8], starts: NDArray[np.int64]) -> Dictionary:
+    def restored(
+        cls,
+        block: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        hashes: NDArray[np.uint64],
+        places: NDArray[np.uint32],
+    ) -> Dictionary:
         """Return what was dumped."""
         made = cls()
         if len(starts) - 1 <= _MERGE_AT:
@@ -105,8 +118,7 @@ class Dictionary:
             made._latest = {text: code for code, text in enumerate(texts, 1)}
             made._order = texts
         else:
-            made._block, made._starts = block.tobytes(), np.array(starts)
-            made._index(_hashed(made.texts()))
+            made._block, made._starts, made._hashes, made._places = block.tobytes(), starts, hashes, places
         return made
 
     def _find_merged(self, text: str) -> int:

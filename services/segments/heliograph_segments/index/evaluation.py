@@ -6,6 +6,7 @@ kept: a marketer who changes one clause pays for that clause. What depends on th
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from heliograph_segments.domain.segments import (
     MetricOperator,
     Recency,
 )
+from heliograph_segments.index.bitmaps import of_mask, positions_of
 from heliograph_segments.index.clauses import (
     All,
     Any,
@@ -160,7 +162,7 @@ def _leaf(question: _Question, condition: Condition, within: BitMap) -> Steps:
 
 def _met_by(question: _Question, condition: Condition, positions: BitMap, *, whole: bool) -> Steps:
     """Return those of the positions that meet a condition; `whole` says that they are all there are."""
-    where = None if whole else np.asarray(positions, dtype=np.int64)
+    where = None if whole else positions_of(positions)
     mask: Mask
     exclusive = False
     partition = question.partition
@@ -194,7 +196,7 @@ def _met_by(question: _Question, condition: Condition, positions: BitMap, *, who
                 condition, _at(partition.places.latitudes, where), _at(partition.places.longitudes, where)
             )
     yield
-    found = _bitmap(mask, where)
+    found = of_mask(mask) if where is None else BitMap(array("I", where[mask].astype(np.uint32).tobytes()))
     if exclusive:
         return positions - found
     return found & positions
@@ -297,8 +299,3 @@ def _near(point: GpsPoint, latitudes: NDArray[np.int16], longitudes: NDArray[np.
 
 def _at(column: NDArray[Anything], where: NDArray[np.int64] | None) -> NDArray[Anything]:
     return column if where is None else column[where]
-
-
-def _bitmap(mask: Mask, where: NDArray[np.int64] | None) -> BitMap:
-    hits = np.flatnonzero(mask) if where is None else where[mask]
-    return BitMap(hits.astype(np.uint32))

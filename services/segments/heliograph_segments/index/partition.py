@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from heliograph_segments.index.bitmaps import positions_of
 from heliograph_segments.index.clauses import Condition
 from heliograph_segments.index.columns import NumberColumn, Places, TextColumn
 
@@ -107,7 +108,7 @@ class Partition:
         """Forget endpoints; unknown ones are passed over."""
         gone = BitMap(ordinal - self.first for ordinal in ordinals) & self.alive
         if gone:
-            self._wipe(np.asarray(gone, dtype=np.int64))
+            self._wipe(positions_of(gone))
             self.alive -= gone
             self._changed(gone)
 

@@ -12,6 +12,7 @@ from pyroaring import BitMap
 from heliograph_kit.database import Database
 from heliograph_segments.domain.segments import Library, Rules
 from heliograph_segments.errors import IndexNotLoaded
+from heliograph_segments.index.bitmaps import positions_of
 from heliograph_segments.index.clauses import Node, plan
 from heliograph_segments.index.evaluation import ClauseCount
 from heliograph_segments.service.index_keeper import IndexKeeper
@@ -86,7 +87,7 @@ class Reader:
 
     async def sample(self, question: Question, size: int) -> Sequence[int]:
         """Return the ordinals of some members, ascending: those that a fixed hash puts first."""
-        members = np.asarray(await self.members(question), dtype=np.uint64)
+        members = positions_of(await self.members(question)).astype(np.uint64)
         if len(members) <= size:
             return [int(ordinal) for ordinal in members]
         chosen = members[np.argpartition(_mixed(members), size)[:size]]
