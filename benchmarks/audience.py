@@ -38,7 +38,7 @@ from heliograph_segments.domain.segments import (
 from heliograph_segments.index import files
 from heliograph_segments.index.bitmaps import of_mask
 from heliograph_segments.index.clauses import Node, plan
-from heliograph_segments.index.evaluation import evaluate
+from heliograph_segments.index.evaluation import Moment, evaluate
 from heliograph_segments.index.partition import PARTITION_BITS, Partition, Row
 
 ENDPOINTS = int(os.environ.get("HELIOGRAPH_BENCH_ENDPOINTS", "1000000"))
@@ -192,7 +192,7 @@ def _count(partitions: Sequence[Partition], node: Node, longest: list[float], *,
     for partition in partitions:
         if forget:
             partition.results.clear()
-        found += len(_timed(evaluate(partition, node, NOW + timedelta(seconds=1)), longest))
+        found += len(_timed(evaluate(partition, node, Moment(NOW + timedelta(seconds=1))), longest))
     return found
 
 

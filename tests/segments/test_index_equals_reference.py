@@ -19,21 +19,31 @@ from pyroaring import BitMap
 
 from heliograph_segments.domain.endpoints import Endpoint, EndpointUpdate
 from heliograph_segments.domain.evaluator import matches
-from heliograph_segments.domain.segments import Dimensions, Group, Rules, SegmentReference
+from heliograph_segments.domain.segments import Dimensions, Group, Listed, Rules, SegmentReference
 from heliograph_segments.index import files
 from heliograph_segments.index.bitmaps import of_mask, positions_of
 from heliograph_segments.index.clauses import All, Any, Node, plan, walk
 from heliograph_segments.index.columns import microseconds
 from heliograph_segments.index.dictionary import Dictionary
-from heliograph_segments.index.evaluation import clause_counts, evaluate
+from heliograph_segments.index.evaluation import Moment, clause_counts, evaluate
 from heliograph_segments.index.partition import Partition, Row
 from tests.segments.builders import NOW
-from tests.segments.test_sql_equals_reference import COMBINATIONS, dimensions, segments, updates
+from tests.segments.test_sql_equals_reference import COMBINATIONS, EveryThird, dimensions, segments, updates
 
 # 2,000 random cases in every run; more with HELIOGRAPH_TEST_CASES.
 CASES = int(os.environ.get("HELIOGRAPH_TEST_CASES", "1500"))
 FIRST = 3 << 20
 T = TypeVar("T")
+
+
+class Shifted(EveryThird):
+    """The same lists as positions in the partition."""
+
+    def __missing__(self, condition: Listed) -> BitMap:
+        return BitMap(ordinal - FIRST for ordinal in super().__missing__(condition))
+
+
+LISTS, POSITIONS = EveryThird(FIRST), Shifted(FIRST)
 
 
 def finished(steps: Generator[None, None, T]) -> T:
@@ -80,11 +90,11 @@ def row(endpoint: Endpoint) -> Row:
 def expected(
     audience: Mapping[int, Endpoint], rules: Rules, now: datetime, library: Mapping[SegmentReference, Rules]
 ) -> set[int]:
-    return {ordinal - FIRST for ordinal, endpoint in audience.items() if matches(rules, endpoint, now, library)}
+    return {ordinal - FIRST for ordinal, endpoint in audience.items() if matches(rules, endpoint, now, library, LISTS)}
 
 
 def found(partition: Partition, rules: Rules, now: datetime, library: Mapping[SegmentReference, Rules]) -> set[int]:
-    return set(finished(evaluate(partition, plan(rules, library), now)))
+    return set(finished(evaluate(partition, plan(rules, library), Moment(now, POSITIONS))))
 
 
 @st.composite
@@ -124,17 +134,17 @@ def test_the_index_means_what_the_evaluator_means_also_after_writes_deletes_and_
         if turn == 1:
             partition = reread(partition)
     some = BitMap(random.sample(range(31), 9))
-    narrowed = set(finished(evaluate(partition, plan(rules, library), now, some)))
+    narrowed = set(finished(evaluate(partition, plan(rules, library), Moment(now, POSITIONS), some)))
     assert narrowed == expected(audience, rules, now, library) & set(some)
     assert_counts(partition, plan(rules, library), now)
 
 
 def assert_counts(partition: Partition, tree: Node, now: datetime) -> None:
     """Each clause's count is the size of what it matches alone; the last part of a parent leaves what the parent does."""
-    counts = {count.path: count for count in finished(clause_counts(partition, tree, now))}
+    counts = {count.path: count for count in finished(clause_counts(partition, tree, Moment(now, POSITIONS)))}
     for node in walk(tree):
         if node.path:
-            assert counts[node.path].match_count == len(finished(evaluate(partition, node, now)))
+            assert counts[node.path].match_count == len(finished(evaluate(partition, node, Moment(now, POSITIONS))))
         if isinstance(node, All | Any) and node.parts and node.path and node.parts[-1].path:
             assert counts[node.parts[-1].path].remaining_count == counts[node.path].match_count
 

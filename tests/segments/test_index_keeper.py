@@ -25,6 +25,7 @@ from heliograph_segments.domain.segments import (
 )
 from heliograph_segments.index import files
 from heliograph_segments.index.clauses import plan
+from heliograph_segments.index.evaluation import Moment
 from heliograph_segments.service.endpoints import Endpoints
 from heliograph_segments.service.index_keeper import IndexKeeper
 from heliograph_segments.store import audience_log
@@ -50,7 +51,7 @@ class Replica:
 
     async def count(self, rules: Rules, now: datetime | None = None) -> int:
         await self.keeper.ready(PROJECT)
-        found = await self.keeper.count(PROJECT, plan(rules, {}), now or datetime.now(UTC))
+        found = await self.keeper.count(PROJECT, plan(rules, {}), Moment(now or datetime.now(UTC)))
         assert found is not None
         return found[0]
 
@@ -209,7 +210,7 @@ async def test_projects_leave_the_memory_when_others_need_it(
     assert (tmp_path / PROJECT).exists()
     tiny = opened(stack, database_of_segments, tmp_path, memory_bytes=1)
     assert not await tiny.keeper.ready(PROJECT)
-    assert await tiny.keeper.count(PROJECT, plan(GOLD, {}), datetime.now(UTC)) is None
+    assert await tiny.keeper.count(PROJECT, plan(GOLD, {}), Moment(datetime.now(UTC))) is None
 
 
 async def test_time_passes_for_an_index_without_any_write(stack: AsyncExitStack, database_of_segments: str) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyroaring import BitMap
 from sqlalchemy import text
 
 from heliograph_kit.database import Database
@@ -22,11 +24,14 @@ from heliograph_segments.domain.segments import (
     INSTANT_OPERATORS,
     AttributeDimension,
     AttributeOperator,
+    BehaviorDimension,
     Combination,
     DemographicField,
     Dimensions,
     GpsPoint,
     Group,
+    ImportedList,
+    Listed,
     MetricDimension,
     MetricOperator,
     Recency,
@@ -144,6 +149,11 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "country": st.builds(SetDimension, st.just(("US",)), st.booleans()),
     "gps_point": st.builds(GpsPoint, DEGREES, DEGREES, st.integers(1, 20_000).map(lambda n: n + 0.37)),
     "recency": st.builds(Recency, st.sampled_from(RecencyDuration), st.booleans()),
+    "behaviors": st.lists(
+        st.builds(BehaviorDimension, st.sampled_from(["purchase", "visit"]), st.integers(1, 2), negated=st.booleans()),
+        min_size=1,
+        max_size=2,
+    ).map(tuple),
 }
 
 
@@ -163,7 +173,19 @@ def rules_over(sources: list[SegmentReference], groups: int = 2) -> st.SearchStr
     entries = st.lists(dimensions(), max_size=2).map(tuple)
     inner = st.builds(Group, chosen, COMBINATIONS, entries, COMBINATIONS)
     group = st.builds(Group, chosen, COMBINATIONS, entries, COMBINATIONS, st.lists(inner, max_size=1).map(tuple))
-    return st.builds(Rules, COMBINATIONS, st.lists(group, max_size=groups).map(tuple))
+    grouped = st.builds(Rules, COMBINATIONS, st.lists(group, max_size=groups).map(tuple))
+    imported = st.sampled_from(["i1", "i2"]).map(lambda name: Rules(imported=ImportedList(name)))
+    return st.one_of(grouped, grouped, grouped, imported)
+
+
+class EveryThird(dict[Listed, BitMap]):
+    """Lists for any condition: every third ordinal, and which third depends on the condition."""
+
+    def __init__(self, first: int = 0) -> None:
+        self.first = first
+
+    def __missing__(self, condition: Listed) -> BitMap:
+        return BitMap(range(self.first + crc32(repr(condition).encode()) % 3, self.first + 1500, 3))
 
 
 FIRST, SECOND = SegmentReference("first"), SegmentReference("second", 3)
@@ -206,10 +228,10 @@ async def members_by_sql(
                 await endpoints.write_users(conn, "p", fold_users(write))
             keys = sorted({key for write in writes for key in fold(write)})
             stored = await endpoints.read_by_key(conn, "p", keys)
-            compiled = compile_rules(rules, now, library)
+            compiled = compile_rules(rules, now, library, EveryThird())
             by_sql = set(await audience.members(conn, "p", compiled))
             assert await audience.count(conn, "p", compiled) == len(by_sql)
-            answer = by_sql, {e.ordinal for e in stored if matches(rules, e, now, library)}
+            answer = by_sql, {e.ordinal for e in stored if matches(rules, e, now, library, EveryThird())}
             raise Undone
     except Undone:
         pass

@@ -15,6 +15,7 @@ from heliograph_segments.service.audience import Audiences
 from heliograph_segments.service.endpoints import Endpoints
 from heliograph_segments.service.index_keeper import IndexKeeper
 from heliograph_segments.service.jobs import Jobs
+from heliograph_segments.service.listings import Listings
 from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import Segments
 from heliograph_segments.servicers import AudienceServicer, EndpointServicer, JobServicer, SegmentServicer
@@ -39,7 +40,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
         save_seconds=settings.index_save_seconds,
     )
     runtime.on_close(keeper.close)
-    reader = Reader(database, keeper)
+    reader = Reader(database, keeper, Listings())
     audiences = Audiences(database, clock, reader)
     area = "heliograph.segments.v1"
     runtime.add_servicer(

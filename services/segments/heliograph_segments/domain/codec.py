@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from heliograph_segments.domain.segments import (
     AttributeDimension,
     AttributeOperator,
+    BehaviorDimension,
     Combination,
     DemographicField,
     Dimensions,
     GpsPoint,
     Group,
+    ImportedList,
     MetricDimension,
     MetricOperator,
     Recency,
@@ -26,12 +29,14 @@ Document = dict[str, Any]
 
 def to_document(rules: Rules) -> Document:
     """Return rules as lists, dictionaries, strings and numbers."""
-    return {"include": rules.include.value, "groups": [_group(group) for group in rules.groups]}
+    document: Document = {"include": rules.include.value, "groups": [_group(group) for group in rules.groups]}
+    return document | {"imported": rules.imported.list_id} if rules.imported else document
 
 
 def from_document(document: Document) -> Rules:
     """Return the rules that `to_document` took apart."""
-    return Rules(Combination(document["include"]), tuple(_read_group(entry) for entry in document["groups"]))
+    imported = ImportedList(document["imported"]) if "imported" in document else None
+    return Rules(Combination(document["include"]), tuple(_read_group(entry) for entry in document["groups"]), imported)
 
 
 def _group(group: Group) -> Document:
@@ -65,6 +70,7 @@ def _dimensions(entry: Dimensions) -> Document:
         "country": _set(entry.country) if entry.country else None,
         "gps_point": [gps.latitude, gps.longitude, gps.range_kilometers] if gps else None,
         "recency": [recency.duration.value, recency.active] if recency else None,
+        "behaviors": [_behavior(behavior) for behavior in entry.behaviors],
     }
     return {member: value for member, value in document.items() if value}
 
@@ -84,6 +90,38 @@ def _read_dimensions(document: Document) -> Dimensions:
         country=_read_set(country) if country else None,
         gps_point=GpsPoint(*map(float, gps)) if gps else None,
         recency=Recency(RecencyDuration(recency[0]), bool(recency[1])) if recency else None,
+        behaviors=tuple(_read_behavior(behavior) for behavior in document.get("behaviors", ())),
+    )
+
+
+def _behavior(behavior: BehaviorDimension) -> Document:
+    return {
+        "event_type": behavior.event_type,
+        "min_count": behavior.min_count,
+        "attributes": [[name, a.operator.value, list(a.values)] for name, a in behavior.attributes],
+        "metrics": [[name, metric.operator.value, metric.value] for name, metric in behavior.metrics],
+        "within_seconds": behavior.within.total_seconds() if behavior.within else None,
+        "since": behavior.since.isoformat() if behavior.since else None,
+        "negated": behavior.negated,
+    }
+
+
+def _read_behavior(document: Document) -> BehaviorDimension:
+    within, since = document["within_seconds"], document["since"]
+    return BehaviorDimension(
+        event_type=document["event_type"],
+        min_count=int(document["min_count"]),
+        attributes=tuple(
+            (name, AttributeDimension(AttributeOperator(operator), tuple(values)))
+            for name, operator, values in document["attributes"]
+        ),
+        metrics=tuple(
+            (name, MetricDimension(MetricOperator(operator), float(value)))
+            for name, operator, value in document["metrics"]
+        ),
+        within=timedelta(seconds=within) if within is not None else None,
+        since=datetime.fromisoformat(since) if since else None,
+        negated=bool(document["negated"]),
     )
 
 

@@ -1,6 +1,6 @@
 """The reference evaluator: one endpoint at a time, the definition of what a segment means (pinpoint-1 3.2 and 3.3).
 
-Nothing here is fast. The SQL compiler, and later the index, are held to it by property tests.
+Nothing here is fast. The SQL compiler and the index are held to it by property tests.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from heliograph_segments.domain.segments import (
     DEMOGRAPHIC_MEMBERS,
     AttributeDimension,
     AttributeOperator,
+    BehaviorDimension,
     Combination,
     DemographicField,
     Dimensions,
     GpsPoint,
     Group,
     Library,
+    Listed,
+    Listings,
     MetricDimension,
     MetricOperator,
     Recency,
     Rules,
     SetDimension,
+    asked_list,
 )
 
 EARTH_RADIUS_KILOMETERS = 6371.0
@@ -36,13 +40,17 @@ def matches(
     endpoint: Endpoint,
     now: datetime,
     library: Library | None = None,
+    listings: Listings | None = None,
 ) -> bool:
     """Tell whether the endpoint belongs to the segment at the instant `now`.
 
-    The library holds the rules of every source segment; `check_sources` has seen that they do not run in circles.
+    The library holds the rules of every source segment; `check_sources` has seen that they do not run in circles. The
+    listings hold every list that the segment and its sources need.
     """
-    sources = library or {}
-    return combine(rules.include, [_in_group(group, endpoint, now, sources) for group in rules.groups])
+    sources, lists = library or {}, {} if listings is None else listings
+    if rules.imported:
+        return listed(rules.imported, endpoint, lists)
+    return combine(rules.include, [_in_group(group, endpoint, now, sources, lists) for group in rules.groups])
 
 
 def combine(how: Combination, parts: Iterable[bool]) -> bool:
@@ -53,14 +61,14 @@ def combine(how: Combination, parts: Iterable[bool]) -> bool:
     return any(listed) if how is Combination.ANY else not any(listed)
 
 
-def _in_group(group: Group, endpoint: Endpoint, now: datetime, library: Library) -> bool:
-    sources = [matches(library[source], endpoint, now, library) for source in group.sources]
-    criteria = [meets(entry, endpoint, now) for entry in group.dimensions]
-    criteria += [_in_group(inner, endpoint, now, library) for inner in group.groups]
+def _in_group(group: Group, endpoint: Endpoint, now: datetime, library: Library, listings: Listings) -> bool:
+    sources = [matches(library[source], endpoint, now, library, listings) for source in group.sources]
+    criteria = [meets(entry, endpoint, now, listings) for entry in group.dimensions]
+    criteria += [_in_group(inner, endpoint, now, library, listings) for inner in group.groups]
     return combine(group.source_type, sources) and combine(group.type, criteria)
 
 
-def meets(dimensions: Dimensions, endpoint: Endpoint, now: datetime) -> bool:
+def meets(dimensions: Dimensions, endpoint: Endpoint, now: datetime, listings: Listings) -> bool:
     """Tell whether every condition present holds for the endpoint."""
     attributes, users = endpoint.attributes, endpoint.user_attributes
     return (
@@ -71,7 +79,14 @@ def meets(dimensions: Dimensions, endpoint: Endpoint, now: datetime) -> bool:
         and (dimensions.country is None or _set(dimensions.country, endpoint.location.get("Country")))
         and (dimensions.gps_point is None or _near(dimensions.gps_point, endpoint.location))
         and (dimensions.recency is None or _recent(dimensions.recency, endpoint.last_active_at, now))
+        and all(listed(behavior, endpoint, listings) for behavior in dimensions.behaviors)
     )
+
+
+def listed(condition: Listed, endpoint: Endpoint, listings: Listings) -> bool:
+    """Tell whether a condition holds that a list decides."""
+    negated = isinstance(condition, BehaviorDimension) and condition.negated
+    return (endpoint.ordinal in listings[asked_list(condition)]) is not negated
 
 
 def holds(entry: AttributeDimension, held: Sequence[str]) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Protocol
 
 
 class Combination(StrEnum):
@@ -128,6 +129,30 @@ class Recency:
 
 
 @dataclass(frozen=True)
+class BehaviorDimension:
+    """A condition on the events of an endpoint: it did something at least `min_count` times, or (`negated`) did not.
+
+    An event counts when it meets all conditions on its attributes and metrics. Events are looked at since an instant, or
+    `within` a window that ends now; without either all that are kept.
+    """
+
+    event_type: str
+    min_count: int = 1
+    attributes: tuple[tuple[str, AttributeDimension], ...] = ()
+    metrics: tuple[tuple[str, MetricDimension], ...] = ()
+    within: timedelta | None = None
+    since: datetime | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class ImportedList:
+    """The endpoints and the users that an import listed."""
+
+    list_id: str
+
+
+@dataclass(frozen=True)
 class Dimensions:
     """Conditions that must all hold for one endpoint."""
 
@@ -138,10 +163,12 @@ class Dimensions:
     country: SetDimension | None = None
     gps_point: GpsPoint | None = None
     recency: Recency | None = None
+    behaviors: tuple[BehaviorDimension, ...] = ()
 
     def condition_count(self) -> int:
         """Return how many conditions there are: what the limit of 100 dimensions counts."""
         singles = sum(single is not None for single in (self.country, self.gps_point, self.recency))
+        singles += len(self.behaviors)
         return singles + len(self.attributes) + len(self.user_attributes) + len(self.metrics) + len(self.demographic)
 
     def value_count(self) -> int:
@@ -179,10 +206,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Rules:
-    """Who belongs to a segment; without groups everybody does."""
+    """Who belongs to a segment: who was imported, else who the groups mean; without groups everybody does."""
 
     include: Combination = Combination.ALL
     groups: tuple[Group, ...] = ()
+    imported: ImportedList | None = None
 
     def references(self) -> Iterator[SegmentReference]:
         """Yield every source segment named."""
@@ -201,3 +229,33 @@ class Rules:
 
 # The rules of source segments by reference; version 0 maps to what was the latest when the library was read.
 Library = Mapping[SegmentReference, Rules]
+
+# Conditions that are answered by a list kept elsewhere and not by what an endpoint holds.
+Listed = BehaviorDimension | ImportedList
+
+
+class Ordinals(Protocol):
+    """A set of ordinals."""
+
+    def __contains__(self, ordinal: int, /) -> bool:
+        """Tell whether an ordinal is in it."""
+        ...
+
+
+# Who meets each of them; behaviours are listed as if they were not negated.
+Listings = Mapping[Listed, Ordinals]
+
+
+def asked_list(condition: Listed) -> Listed:
+    """Return the list that decides a condition: who did something also tells who did not."""
+    return replace(condition, negated=False) if isinstance(condition, BehaviorDimension) else condition
+
+
+def listed_conditions(rules: Rules, library: Library) -> frozenset[Listed]:
+    """Return the lists that a segment and its sources need."""
+    needed: set[Listed] = set()
+    for each in (rules, *library.values()):
+        needed |= {each.imported} if each.imported else set()
+        for group in each.all_groups():
+            needed |= {asked_list(behavior) for entry in group.dimensions for behavior in entry.behaviors}
+    return frozenset(needed)

@@ -13,6 +13,7 @@ from heliograph_segments.domain.segments import (
     GpsPoint,
     Group,
     Library,
+    Listed,
     MetricDimension,
     Recency,
     Rules,
@@ -52,7 +53,9 @@ class CountryIs:
     wanted: SetDimension
 
 
-Condition = AttributeIs | MetricIs | DemographicIs | CountryIs | GpsPoint | Recency
+# What the fields of an endpoint decide, and what a list decides that is kept elsewhere.
+Held = AttributeIs | MetricIs | DemographicIs | CountryIs | GpsPoint | Recency
+Condition = Held | Listed
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def _rules(rules: Rules, library: Library, path: str) -> Node:
+    if rules.imported:
+        return Leaf(rules.imported, path)
     inner = f"{path}." if path else ""
     parts = [_group(group, library, f"{inner}groups[{place}]") for place, group in enumerate(rules.groups)]
     return _combined(rules.include, parts, path)
@@ -140,6 +145,7 @@ def _dimensions(entry: Dimensions, path: str) -> Node:
         leaves.append(Leaf(entry.gps_point, f"{path}.location.gps_point"))
     if entry.recency is not None:
         leaves.append(Leaf(entry.recency, f"{path}.recency"))
+    leaves += [Leaf(behavior, f"{path}.behaviors[{place}]") for place, behavior in enumerate(entry.behaviors)]
     return All(tuple(leaves), path)
 
 

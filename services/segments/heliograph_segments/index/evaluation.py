@@ -1,14 +1,14 @@
 """Evaluating a segment over one partition, in steps of a few milliseconds.
 
 Cheap conditions come first and the others look only at who is left. The result of a condition over the whole partition is
-kept: a marketer who changes one clause pays for that clause. What depends on the time is never kept.
+kept: a marketer who changes one clause pays for that clause. What depends on the time or on a list is never kept.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any as Anything
 
@@ -22,11 +22,15 @@ from heliograph_segments.domain.segments import (
     DEMOGRAPHIC_MEMBERS,
     AttributeDimension,
     AttributeOperator,
+    BehaviorDimension,
     DemographicField,
     GpsPoint,
+    ImportedList,
+    Listed,
     MetricDimension,
     MetricOperator,
     Recency,
+    asked_list,
 )
 from heliograph_segments.index.bitmaps import of_mask, positions_of
 from heliograph_segments.index.clauses import (
@@ -37,6 +41,7 @@ from heliograph_segments.index.clauses import (
     CountryIs,
     DemographicIs,
     Everyone,
+    Held,
     Leaf,
     MetricIs,
     Node,
@@ -67,23 +72,31 @@ class ClauseCount:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When a question is asked, and the positions of those who are on the lists that it needs."""
+
+    now: datetime
+    listings: Mapping[Listed, BitMap] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Question:
     partition: Partition
-    now: datetime
+    moment: Moment
 
 
-def evaluate(partition: Partition, node: Node, now: datetime, within: BitMap | None = None) -> Steps:
+def evaluate(partition: Partition, node: Node, moment: Moment, within: BitMap | None = None) -> Steps:
     """Return the positions that match, looking at `within` only when given.
 
     A generator: it yields between its steps and returns the result at its end. The partition must not change meanwhile.
     """
     looked_at = partition.alive if within is None else within & partition.alive
-    return (yield from _evaluate(_Question(partition, now), node, looked_at))
+    return (yield from _evaluate(_Question(partition, moment), node, looked_at))
 
 
-def clause_counts(partition: Partition, node: Node, now: datetime) -> Generator[None, None, list[ClauseCount]]:
+def clause_counts(partition: Partition, node: Node, moment: Moment) -> Generator[None, None, list[ClauseCount]]:
     """Return the counts of every clause that has a path, outer ones first; a generator like `evaluate`."""
-    question = _Question(partition, now)
+    question = _Question(partition, moment)
     matched: dict[int, BitMap] = {}
     for each in walk(node):
         matched[id(each)] = yield from _evaluate(question, each, partition.alive)
@@ -128,6 +141,8 @@ def _cost(partition: Partition, node: Node) -> int:
             if condition in partition.results:
                 return 0
             match condition:
+                case BehaviorDimension() | ImportedList():
+                    return 0
                 case AttributeIs(wanted=AttributeDimension(AttributeOperator.CONTAINS)):
                     return 4
                 case AttributeIs(wanted=AttributeDimension(AttributeOperator.INCLUSIVE | AttributeOperator.EXCLUSIVE)):
@@ -145,6 +160,10 @@ def _cost(partition: Partition, node: Node) -> int:
 
 
 def _leaf(question: _Question, condition: Condition, within: BitMap) -> Steps:
+    if isinstance(condition, BehaviorDimension | ImportedList):
+        listed = question.moment.listings[asked_list(condition)]
+        negated = isinstance(condition, BehaviorDimension) and condition.negated
+        return within - listed if negated else within & listed
     partition = question.partition
     kept = partition.kept(condition)
     if kept is not None:
@@ -160,7 +179,7 @@ def _leaf(question: _Question, condition: Condition, within: BitMap) -> Steps:
     return within & found
 
 
-def _met_by(question: _Question, condition: Condition, positions: BitMap, *, whole: bool) -> Steps:
+def _met_by(question: _Question, condition: Held, positions: BitMap, *, whole: bool) -> Steps:
     """Return those of the positions that meet a condition; `whole` says that they are all there are."""
     where = None if whole else positions_of(positions)
     mask: Mask
@@ -188,7 +207,7 @@ def _met_by(question: _Question, condition: Condition, positions: BitMap, *, who
                 return BitMap()
             mask = _compared(metric, _at(numbers.numbers, where))
         case Recency(duration, active):
-            since = microseconds(question.now - duration.length)
+            since = microseconds(question.moment.now - duration.length)
             mask = _at(partition.last_active, where) >= since
             exclusive = not active
         case GpsPoint():

@@ -6,25 +6,30 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from heliograph_segments.domain.endpoints import Endpoint
-from heliograph_segments.domain.evaluator import matches, meets
+from heliograph_segments.domain.evaluator import listed, matches, meets
 from heliograph_segments.domain.segments import (
     DEMOGRAPHIC_MEMBERS,
+    BehaviorDimension,
     DemographicField,
     Dimensions,
     GpsPoint,
+    ImportedList,
     Library,
+    Listed,
+    Listings,
     Recency,
     Rules,
     SetDimension,
+    asked_list,
 )
 from heliograph_segments.index.clauses import (
     All,
     Any,
     AttributeIs,
-    Condition,
     CountryIs,
     DemographicIs,
     Everyone,
+    Held,
     Leaf,
     MetricIs,
     Node,
@@ -51,45 +56,57 @@ class Explanation:
     as_of: datetime
 
 
-def explain(rules: Rules, endpoint: Endpoint, now: datetime, library: Library) -> Explanation:
+def explain(rules: Rules, endpoint: Endpoint, now: datetime, library: Library, listings: Listings) -> Explanation:
     """Return why the endpoint is in the segment at the instant `now`, or is not."""
     tree = plan(rules, library)
     clauses = tuple(
-        ClauseResult(node.path, holds(node, endpoint, now), because(node, endpoint, now))
+        ClauseResult(node.path, holds(node, endpoint, now, listings), because(node, endpoint, now, listings))
         for node in walk(tree)
         if node.path
     )
-    return Explanation(matches(rules, endpoint, now, library), clauses, now)
+    return Explanation(matches(rules, endpoint, now, library, listings), clauses, now)
 
 
-def holds(node: Node, endpoint: Endpoint, now: datetime) -> bool:
+def holds(node: Node, endpoint: Endpoint, now: datetime, listings: Listings) -> bool:
     """Tell whether a clause holds for the endpoint."""
     match node:
         case Everyone():
             return True
         case Leaf(condition):
-            return meets(_alone(condition), endpoint, now)
+            if isinstance(condition, ImportedList | BehaviorDimension):
+                return listed(condition, endpoint, listings)
+            return meets(_alone(condition), endpoint, now, listings)
         case All(parts):
-            return all(holds(part, endpoint, now) for part in parts)
+            return all(holds(part, endpoint, now, listings) for part in parts)
         case Any(parts, negated):
-            return any(holds(part, endpoint, now) for part in parts) is not negated
+            return any(holds(part, endpoint, now, listings) for part in parts) is not negated
 
 
-def because(node: Node, endpoint: Endpoint, now: datetime) -> str:
+def because(node: Node, endpoint: Endpoint, now: datetime, listings: Listings) -> str:
     """Say why a clause holds or does not."""
     match node:
         case Everyone():
             return "everybody is meant"
         case Leaf(condition):
-            held, wanted = _held(condition, endpoint), _wanted(condition, now)
-            return f"{held}; wanted {wanted}"
+            if isinstance(condition, ImportedList | BehaviorDimension):
+                return _because_of_list(condition, endpoint, listings)
+            return f"{_held(condition, endpoint)}; wanted {_wanted(condition, now)}"
         case All(parts) | Any(parts):
-            met = sum(holds(part, endpoint, now) for part in parts)
+            met = sum(holds(part, endpoint, now, listings) for part in parts)
             how = "all" if isinstance(node, All) else "none" if node.negated else "any"
             return f"{met} of {len(parts)} parts hold; wanted {how}"
 
 
-def _alone(condition: Condition) -> Dimensions:
+def _because_of_list(condition: Listed, endpoint: Endpoint, listings: Listings) -> str:
+    found = listed(asked_list(condition), endpoint, listings)
+    if isinstance(condition, ImportedList):
+        return f"{'is' if found else 'is not'} on the imported list; wanted on it"
+    times = f"{condition.min_count} times or more" if condition.min_count > 1 else "once or more"
+    wanted = "not to have done it" if condition.negated else "to have done it"
+    return f"{'did' if found else 'did not do'} {condition.event_type} {times}; wanted {wanted}"
+
+
+def _alone(condition: Held) -> Dimensions:
     match condition:
         case AttributeIs(of_user, name, wanted):
             return Dimensions(user_attributes={name: wanted}) if of_user else Dimensions(attributes={name: wanted})
@@ -105,7 +122,7 @@ def _alone(condition: Condition) -> Dimensions:
             return Dimensions(recency=condition)
 
 
-def _held(condition: Condition, endpoint: Endpoint) -> str:
+def _held(condition: Held, endpoint: Endpoint) -> str:
     match condition:
         case AttributeIs(of_user, name):
             values = (endpoint.user_attributes if of_user else endpoint.attributes).get(name)
@@ -126,7 +143,7 @@ def _held(condition: Condition, endpoint: Endpoint) -> str:
             return f"last active {endpoint.last_active_at.isoformat(timespec='seconds')}"
 
 
-def _wanted(condition: Condition, now: datetime) -> str:
+def _wanted(condition: Held, now: datetime) -> str:
     match condition:
         case AttributeIs(wanted=wanted):
             return f"{wanted.operator} {list(wanted.values)}"

@@ -12,7 +12,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from pyroaring import BitMap
 
 from heliograph_kit.database import Database
 from heliograph_segments.index.clauses import Node
-from heliograph_segments.index.evaluation import ClauseCount, clause_counts, evaluate
+from heliograph_segments.index.evaluation import ClauseCount, Moment, clause_counts, evaluate
 from heliograph_segments.index.files import differences
 from heliograph_segments.index.partition import PARTITION_BITS, Partition
 from heliograph_segments.service.index_loading import ProjectIndex, build_as_of, catch_up, load, save
@@ -75,9 +75,11 @@ class IndexKeeper:
         self._uses = itertools.count(1)
 
     async def members(
-        self, project: str, node: Node, now: datetime, within: BitMap | None = None
+        self, project: str, node: Node, moment: Moment, within: BitMap | None = None
     ) -> tuple[BitMap, int] | None:
         """Return the ordinals of the members, and how many endpoints there are in all; `within` looks at those only.
+
+        The lists of the moment are of ordinals, here and in the other questions.
 
         None while there is no index: ask the record. It is being loaded then, unless it is too large.
         """
@@ -87,30 +89,30 @@ class IndexKeeper:
             for number, partition in sorted(index.partitions.items()):
                 only = None if within is None else _local(within, number)
                 if only is None or only:
-                    members = await _stepwise(evaluate(partition, node, now, only))
+                    members = await _stepwise(evaluate(partition, node, _local_moment(moment, number), only))
                     found |= members.shift(number << PARTITION_BITS)
             return found, index.total
 
         return await self._asked(project, ask)
 
-    async def count(self, project: str, node: Node, now: datetime) -> tuple[int, int] | None:
+    async def count(self, project: str, node: Node, moment: Moment) -> tuple[int, int] | None:
         """Return how many endpoints match, and how many there are in all; None as in `members`."""
 
         async def ask(index: ProjectIndex) -> tuple[int, int]:
             found = 0
-            for partition in index.partitions.values():
-                found += len(await _stepwise(evaluate(partition, node, now)))
+            for number, partition in index.partitions.items():
+                found += len(await _stepwise(evaluate(partition, node, _local_moment(moment, number))))
             return found, index.total
 
         return await self._asked(project, ask)
 
-    async def clauses(self, project: str, node: Node, now: datetime) -> list[ClauseCount] | None:
+    async def clauses(self, project: str, node: Node, moment: Moment) -> list[ClauseCount] | None:
         """Return how many endpoints each clause matches and leaves; None as in `members`."""
 
         async def ask(index: ProjectIndex) -> list[ClauseCount]:
             sums: dict[str, ClauseCount] = {}
-            for partition in index.partitions.values():
-                for count in await _stepwise(clause_counts(partition, node, now)):
+            for number, partition in index.partitions.items():
+                for count in await _stepwise(clause_counts(partition, node, _local_moment(moment, number))):
                     before = sums.get(count.path, ClauseCount(count.path, 0, 0))
                     matched, remaining = before.match_count + count.match_count, before.remaining_count
                     sums[count.path] = ClauseCount(count.path, matched, remaining + count.remaining_count)
@@ -252,6 +254,11 @@ async def _stepwise(steps: Generator[None, None, T]) -> T:
 
 
 def _local(ordinals: BitMap, number: int) -> BitMap:
+    """Return the positions in a partition."""
     first = number << PARTITION_BITS
     wanted = ordinals & BitMap(range(first, first + (1 << PARTITION_BITS)))
     return wanted.shift(-first)
+
+
+def _local_moment(moment: Moment, number: int) -> Moment:
+    return Moment(moment.now, {listed: _local(ordinals, number) for listed, ordinals in moment.listings.items()})

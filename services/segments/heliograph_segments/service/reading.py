@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +10,13 @@ import numpy as np
 from pyroaring import BitMap
 
 from heliograph_kit.database import Database
-from heliograph_segments.domain.segments import Library, Rules
+from heliograph_segments.domain.segments import Library, Listed, Rules
 from heliograph_segments.errors import IndexNotLoaded
 from heliograph_segments.index.bitmaps import positions_of
 from heliograph_segments.index.clauses import Node, plan
-from heliograph_segments.index.evaluation import ClauseCount
+from heliograph_segments.index.evaluation import ClauseCount, Moment
 from heliograph_segments.service.index_keeper import IndexKeeper
+from heliograph_segments.service.listings import Listings
 from heliograph_segments.store import audience
 from heliograph_segments.store.compiler import Compiled, compile_rules
 
@@ -33,9 +34,9 @@ class Question:
         """Return it for the index."""
         return plan(self.rules, self.library)
 
-    def compiled(self) -> Compiled:
-        """Return it for the record."""
-        return compile_rules(self.rules, self.now, self.library)
+    def compiled(self, listings: Mapping[Listed, BitMap]) -> Compiled:
+        """Return it for the record, with the lists it needs."""
+        return compile_rules(self.rules, self.now, self.library, listings)
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,24 @@ class Counted:
 class Reader:
     """Answers questions."""
 
-    def __init__(self, database: Database, keeper: IndexKeeper) -> None:
-        """Take the record and the indexes."""
+    def __init__(self, database: Database, keeper: IndexKeeper, listings: Listings) -> None:
+        """Take the record, the indexes, and what finds lists that are kept elsewhere."""
         self._database = database
         self._keeper = keeper
+        self._listings = listings
+
+    async def listings(self, question: Question) -> Mapping[Listed, BitMap]:
+        """Return the lists that a question needs, as ordinals."""
+        return await self._listings.resolve(question.project, question.rules, question.library, question.now)
 
     async def count(self, question: Question) -> Counted:
         """Count the members."""
-        found = await self._keeper.count(question.project, question.plan(), question.now)
+        listings = await self.listings(question)
+        found = await self._keeper.count(question.project, question.plan(), Moment(question.now, listings))
         if found is not None:
             return Counted(*found, question.now, from_record=False)
         async with self._database.transaction() as conn:
-            members = await audience.count(conn, question.project, question.compiled())
+            members = await audience.count(conn, question.project, question.compiled(listings))
             return Counted(members, await audience.total(conn, question.project), question.now, from_record=True)
 
     async def clause_counts(self, question: Question) -> Sequence[ClauseCount]:
@@ -72,18 +79,20 @@ class Reader:
             IndexNotLoaded: the index of the project is too large for the memory.
         """
         await self._keeper.ready(question.project)
-        counts = await self._keeper.clauses(question.project, question.plan(), question.now)
+        moment = Moment(question.now, await self.listings(question))
+        counts = await self._keeper.clauses(question.project, question.plan(), moment)
         if counts is None:
             raise IndexNotLoaded(question.project)
         return counts
 
     async def members(self, question: Question) -> BitMap:
         """Return the ordinals of all members."""
-        found = await self._keeper.members(question.project, question.plan(), question.now)
+        listings = await self.listings(question)
+        found = await self._keeper.members(question.project, question.plan(), Moment(question.now, listings))
         if found is not None:
             return found[0]
         async with self._database.transaction() as conn:
-            return await audience.members(conn, question.project, question.compiled())
+            return await audience.members(conn, question.project, question.compiled(listings))
 
     async def sample(self, question: Question, size: int) -> Sequence[int]:
         """Return the ordinals of some members, ascending: those that a fixed hash puts first."""

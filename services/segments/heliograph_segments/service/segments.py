@@ -200,7 +200,8 @@ class Segments:
             endpoints = await endpoint_store.read_by_key(conn, project, [endpoint_key(endpoint_id)])
         if not endpoints:
             raise EndpointNotFound(project, endpoint_id)
-        return explain(question.rules, endpoints[0], question.now, question.library)
+        listings = await self._reader.listings(question)
+        return explain(question.rules, endpoints[0], question.now, question.library, listings)
 
     async def versions(self, project: str, segment_id: str, count: int, before: int) -> Sequence[Segment]:
         """Return up to `count` versions of a segment older than `before` (0: all), newest first.

@@ -5,10 +5,12 @@ Every value travels as a parameter. Each leaf is true or false and never null, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from pyroaring import BitMap
 
 from heliograph_segments.domain.evaluator import EARTH_RADIUS_KILOMETERS, channels
 from heliograph_segments.domain.instants import instant_of
@@ -16,16 +18,19 @@ from heliograph_segments.domain.segments import (
     DEMOGRAPHIC_MEMBERS,
     AttributeDimension,
     AttributeOperator,
+    BehaviorDimension,
     Combination,
     DemographicField,
     Dimensions,
     GpsPoint,
     Group,
     Library,
+    Listed,
     MetricOperator,
     Recency,
     Rules,
     SetDimension,
+    asked_list,
 )
 
 _COMPARISONS = {
@@ -57,12 +62,13 @@ class Compiled:
         return f"e.project = :project AND {self.condition}"
 
 
-def compile_rules(rules: Rules, now: datetime, library: Library) -> Compiled:
+def compile_rules(rules: Rules, now: datetime, library: Library, listings: Mapping[Listed, BitMap]) -> Compiled:
     """Return the expression that is true for the members of the segment at the instant `now`.
 
-    The library holds every source segment and `check_sources` has seen that the result stays small.
+    The library holds every source segment and `check_sources` has seen that the result stays small; the listings hold
+    every list that is needed.
     """
-    work = _Work(now, library)
+    work = _Work(now, library, listings)
     condition = work.rules(rules)
     return Compiled(condition, work.parameters, work.with_users)
 
@@ -71,6 +77,7 @@ def compile_rules(rules: Rules, now: datetime, library: Library) -> Compiled:
 class _Work:
     now: datetime
     library: Library
+    listings: Mapping[Listed, BitMap]
     parameters: dict[str, Any] = field(default_factory=dict)
     with_users: bool = False
 
@@ -80,6 +87,8 @@ class _Work:
         return f"CAST(:{name} AS {kind})"
 
     def rules(self, rules: Rules) -> str:
+        if rules.imported:
+            return self.listed(rules.imported)
         return _combined(rules.include, [self.group(group) for group in rules.groups])
 
     def group(self, group: Group) -> str:
@@ -108,6 +117,7 @@ class _Work:
             parts.append(self.near(entry.gps_point))
         if entry.recency is not None:
             parts.append(self.recent(entry.recency))
+        parts += [self.listed(behavior) for behavior in entry.behaviors]
         return _combined(Combination.ALL, parts)
 
     def attribute(self, column: str, name: str, entry: AttributeDimension) -> str:
@@ -157,6 +167,11 @@ class _Work:
         # least() passes over nulls, so an absent coordinate must be looked for by itself.
         both = "e.location ? 'Latitude' AND e.location ? 'Longitude'"
         return f"({both} AND coalesce({distance} <= {self.bind(point.range_kilometers, 'double precision')}, false))"
+
+    def listed(self, condition: Listed) -> str:
+        found = f"e.ordinal = ANY ({self.bind(self.listings[asked_list(condition)].to_array().tolist(), 'bigint[]')})"
+        negated = isinstance(condition, BehaviorDimension) and condition.negated
+        return f"(NOT {found})" if negated else found
 
     def recent(self, entry: Recency) -> str:
         since = self.bind(self.now - entry.duration.length, "timestamptz")
