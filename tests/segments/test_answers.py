@@ -8,6 +8,8 @@ import grpc
 import pytest
 
 from heliograph.segments.v1 import audience_pb2, endpoints_pb2, segments_pb2
+from heliograph_kit.paging import next_token
+from heliograph_kit.rpc import reason_of
 from tests.segments.conftest import Api
 
 PARENT = "projects/p1"
@@ -119,6 +121,16 @@ async def test_explain_tells_of_every_clause_whether_it_holds_and_why(api: Api) 
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_explain_says_of_a_group_without_conditions_that_everybody_is_meant(api: Api) -> None:
+    await write(api, a="gold")
+    request = segments_pb2.ExplainSegmentRequest(parent=PARENT, rules=rules(group(type=NONE)), endpoint_id="a")
+    answer = await api.segments.ExplainSegment(request)
+    assert answer.member
+    assert [(clause.path, clause.matched, clause.because) for clause in answer.clauses] == [
+        ("groups[0]", True, "everybody is meant")
+    ]
+
+
 async def test_versions_are_listed_newest_first_page_by_page(api: Api) -> None:
     segment = segments_pb2.Segment(display_name="first", rules=rules())
     made = await api.segments.CreateSegment(segments_pb2.CreateSegmentRequest(parent=PARENT, segment=segment))
@@ -132,6 +144,17 @@ async def test_versions_are_listed_newest_first_page_by_page(api: Api) -> None:
     page = await api.segments.ListSegmentVersions(request)
     assert [each.version for each in page.segments] == [1]
     assert not page.next_page_token
+    call = f"ListSegmentVersions {made.name}"
+    largest = segments_pb2.ListSegmentVersionsRequest(parent=made.name, page_token=next_token(call, (str(2**31 - 1),)))
+    assert len((await api.segments.ListSegmentVersions(largest)).segments) == 3
+    for forged in ((str(2**31),), ("9" * 5000,), ("0",), ("-1",), ("\u0663",), ("1", "1"), ()):
+        request = segments_pb2.ListSegmentVersionsRequest(parent=made.name, page_token=next_token(call, forged))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await api.segments.ListSegmentVersions(request)
+        assert (refused.value.code(), reason_of(refused.value)) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "PAGE_TOKEN_INVALID",
+        )
 
 
 async def test_a_snapshot_tells_who_was_in_it(api: Api) -> None:

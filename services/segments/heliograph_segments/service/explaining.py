@@ -85,7 +85,7 @@ def holds(node: Node, endpoint: Endpoint, now: datetime, listings: Listings) -> 
 def because(node: Node, endpoint: Endpoint, now: datetime, listings: Listings) -> str:
     """Say why a clause holds or does not."""
     match node:
-        case Everyone():
+        case Everyone() | All(parts=()):
             return "everybody is meant"
         case Leaf(condition):
             if isinstance(condition, ImportedList | BehaviorDimension):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 DEFAULT_SAMPLE = 10
 MAX_REQUEST_ID = 64
+_MAX_VERSION = 2**31 - 1
 _UPDATABLE = ("display_name", "rules")
 
 
@@ -166,7 +168,8 @@ def position_of(after: tuple[str, ...] | None) -> tuple[datetime, str] | None:
 
 
 def _version_of(after: tuple[str, ...]) -> int:
-    if len(after) != 1 or not after[0].isdecimal():
+    # Ten digits hold every version; a forged token must not reach the database with more than its integers hold.
+    if len(after) != 1 or not re.fullmatch("[0-9]{1,10}", after[0]) or not 1 <= int(after[0]) <= _MAX_VERSION:
         raise PageTokenInvalid
     return int(after[0])
 
