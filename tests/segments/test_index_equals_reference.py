@@ -19,14 +19,23 @@ from pyroaring import BitMap
 
 from heliograph_segments.domain.endpoints import Endpoint, EndpointUpdate
 from heliograph_segments.domain.evaluator import matches
-from heliograph_segments.domain.segments import Dimensions, Group, Listed, Rules, SegmentReference
+from heliograph_segments.domain.segments import (
+    Dimensions,
+    Group,
+    Listed,
+    MetricDimension,
+    MetricOperator,
+    Rules,
+    SegmentReference,
+)
 from heliograph_segments.index import files
 from heliograph_segments.index.bitmaps import of_mask, positions_of
-from heliograph_segments.index.clauses import All, Any, Node, plan, walk
+from heliograph_segments.index.clauses import All, Any, MetricIs, Node, plan, walk
 from heliograph_segments.index.columns import microseconds
+from heliograph_segments.index.comparing import difference, differing
 from heliograph_segments.index.dictionary import Dictionary
 from heliograph_segments.index.evaluation import Moment, clause_counts, evaluate
-from heliograph_segments.index.partition import Partition, Row
+from heliograph_segments.index.partition import PARTITION_SIZE, Partition, Row
 from tests.segments.builders import NOW
 from tests.segments.test_sql_equals_reference import COMBINATIONS, EveryThird, dimensions, segments, updates
 
@@ -155,7 +164,7 @@ def reread(partition: Partition) -> Partition:
         files.write(partition, path, {"project": "p"})
         again, about = files.read(path)
     assert about == {"project": "p"}
-    assert files.differences(partition, again, BitMap(), 9) == (0, [])
+    assert not finished(differing(partition, again))
     return again
 
 
@@ -196,13 +205,58 @@ def test_a_dictionary_of_many_texts_finds_each_of_them_and_their_parts() -> None
         assert [made.find(text) for text in texts[::997]] == codes[::997]
         assert [made.text(code) for code in codes[::997]] == texts[::997]
         assert made.find("order") == 0
-        assert finished(made.containing("77")) == {
-            code for code, text in zip(codes, texts, strict=True) if "77" in text
-        }
-        assert finished(made.containing("ä")) == set(codes[:-1])
-        assert list(made.texts(19_990)) == texts[19_990:]
+        for part in ("77", "r-1999", "order-00001-ä", "ä", "order-1-", "-", "", "order-00001-ää"):
+            holders = [code for code, text in zip(codes, texts, strict=True) if part in text]
+            assert sorted(set(finished(made.containing(part)).tolist())) == holders
+        assert made.portion(19_990, 50) == texts[19_990:]
+        assert made.portion(0, 2) == texts[:2]
+        assert made.portion(len(texts)) == []
         assert made.code("new") == len(texts) + 1
         assert made.nbytes < 200 * len(texts)
+
+
+@given(SEEDS)
+@settings(max_examples=60, deadline=None)
+def test_comparing_finds_every_endpoint_that_differs_and_no_other(seed: int) -> None:
+    """One partition is written in one go, the other in another order with detours, so that their codes differ."""
+    random = Random(seed)
+    pool = [update for _ in range(4) for update in updates(random)]
+    first = {FIRST + n: row(stored(random.choice(pool), FIRST + n)) for n in random.sample(range(3000), 40)}
+    second = dict(first)
+    for ordinal in random.sample(sorted(first), 8):
+        second[ordinal] = row(stored(random.choice(pool), ordinal))
+    for ordinal in random.sample(sorted(first), 3):
+        del second[ordinal]
+    second[FIRST + 3000] = row(stored(random.choice(pool), FIRST + 3000))
+    one, other = Partition(3), Partition(3)
+    one.put(list(first.values()))
+    for each in random.sample(sorted(second), len(second)):
+        other.put([row(stored(random.choice(pool), each))])
+        other.put([second[each]])
+    truth = {ordinal - FIRST for ordinal in {*first, *second} if first.get(ordinal) != second.get(ordinal)}
+    assert set(finished(differing(one, other))) == truth == set(finished(differing(other, one)))
+    assert all(str(FIRST + position) in difference(one, other, position) for position in truth)
+
+
+def test_kept_results_are_bounded_by_their_bytes_and_outlive_small_writes() -> None:
+    partition = Partition(3)
+    partition.put([row(stored(EndpointUpdate(f"e{n}", "EMAIL"), FIRST + n)) for n in range(20_000)])
+    conditions = [MetricIs(f"m{n}", MetricDimension(MetricOperator.EQUAL, 1.0)) for n in range(2000)]
+    found = BitMap(range(0, 2 * PARTITION_SIZE, 2)) & BitMap(range(PARTITION_SIZE))
+    for condition in conditions[:100]:
+        partition.keep(condition, found)
+    assert 2**21 < partition.results.nbytes <= 2**22
+    assert partition.kept(conditions[99]) is not None
+    assert partition.kept(conditions[0]) is None
+    for condition in conditions:
+        partition.keep(condition, BitMap([1]))
+    assert len(partition.results) == 256
+    partition.put([row(stored(EndpointUpdate("e1", "SMS"), FIRST + 1))])
+    kept = partition.kept(conditions[-1])
+    assert kept is not None
+    assert kept.stale == BitMap([1])
+    partition.remove(range(FIRST, FIRST + 10_000))
+    assert (len(partition.results), partition.results.nbytes) == (0, 0)
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other"])

@@ -27,7 +27,7 @@ from heliograph_segments.index import files
 from heliograph_segments.index.clauses import plan
 from heliograph_segments.index.evaluation import Moment
 from heliograph_segments.service.endpoints import Endpoints
-from heliograph_segments.service.index_keeper import IndexKeeper
+from heliograph_segments.service.index_keeper import IndexKeeper, Verified
 from heliograph_segments.store import audience_log
 
 PROJECT = "p1"
@@ -193,6 +193,35 @@ async def test_verify_names_what_differs_and_repairs_it(stack: AsyncExitStack, d
     assert any("plan" in words for words in found.examples)
     assert await replica.count(GOLD) == 2
     assert await replica.differences() == 0
+
+
+async def test_verify_lets_others_write_and_count_meanwhile_and_blames_nobody_for_it(
+    stack: AsyncExitStack, database_of_segments: str
+) -> None:
+    replica, other = opened(stack, database_of_segments), opened(stack, database_of_segments)
+    for first in range(0, 3000, 100):
+        await replica.write(*people(100, plan=f"plan {first}", first=first))
+    assert await replica.count(GOLD) == 0
+    async with replica.database.transaction() as conn:
+        await conn.execute(text("UPDATE segments.endpoints SET metrics = '{\"m\": 1}' WHERE endpoint_key = 'e2999'"))
+
+    async def verify() -> list[Verified | None]:
+        return [await replica.keeper.verify(PROJECT, 0, repair=False) for _ in range(8)]
+
+    verifying = asyncio.create_task(verify())
+    written = 0
+    while not verifying.done():
+        written += 1
+        await other.write(
+            EndpointUpdate(f"e{written}", attributes={"plan": ["gold"], f"new {written}": ["a", f"b{written}"]})
+        )
+        assert await replica.count(GOLD) == written
+    assert written > 5
+    for found in await verifying:
+        assert found is not None
+        assert (found.differences, found.endpoints) == (1, 3000)
+        assert found.examples == ("endpoint 3000: metrics is {}, recorded is {'m': 1.0}",)
+    assert await replica.differences() == 1
 
 
 async def test_projects_leave_the_memory_when_others_need_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,18 @@ def of_mask(mask: NDArray[Any]) -> BitMap:
     offsets = (begin + np.cumsum(sizes) - sizes).astype("<u4")
     start = struct.pack("<II", _COOKIE, len(keys))
     return BitMap.deserialize(b"".join([start, heads.tobytes(), offsets.tobytes(), *containers]))
+
+
+def of_numbers(numbers: NDArray[Any]) -> BitMap:
+    """Return the bitmap of numbers from 0 to 2^32 - 1, in any order; an `array` is taken without an object for each."""
+    return BitMap(array("I", numbers.astype(np.uint32).tobytes()))
+
+
+def bytes_of(bitmap: BitMap) -> int:
+    """Return roughly how much memory a bitmap takes."""
+    told = bitmap.get_statistics()
+    containers = told["n_bytes_array_containers"] + told["n_bytes_run_containers"] + told["n_bytes_bitset_containers"]
+    return int(containers) + 16 * int(told["n_containers"]) + 100
 
 
 def positions_of(bitmap: BitMap) -> NDArray[np.int64]:

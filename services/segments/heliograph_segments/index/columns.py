@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ Arrays = dict[str, NDArray[Any]]
 _WIDTHS = (np.uint8, np.uint16, np.uint32)
 NOWHERE = np.int16(-32768)
 NO_INSTANT = -(2**63)
-_PARSED_AT_ONCE = 1000
+# What is done in one step: texts parsed as instants, lists looked through, codes looked up.
+_PARSED_AT_ONCE = 500
+_LISTS_AT_ONCE = 50_000
+_CODES_AT_ONCE = 1 << 18
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,21 +36,22 @@ class TextColumn:
         """Begin with nobody having a value."""
         self.texts = Dictionary()
         self.codes: NDArray[Any] = np.zeros(capacity, np.uint8)
-        # Lists of text codes, and the number of each.
-        self._lists: list[tuple[int, ...]] = []
-        self._numbers: dict[tuple[int, ...], int] = {}
+        # Lists of text codes, one behind the other, where each of them begins and the last ends, and their numbers.
+        self._flat = array("I")
+        self._bounds = array("I", [0])
+        self._numbers: dict[bytes, int] = {}
         # The texts as instants, as far as they were needed: microseconds since 1970, `NO_INSTANT` for other texts.
         self._instants: NDArray[np.int64] = np.zeros(0, np.int64)
 
     @property
     def nbytes(self) -> int:
         """Roughly how much memory is taken."""
-        return self.codes.nbytes + self.texts.nbytes + self._instants.nbytes + 250 * len(self._lists)
+        return self.codes.nbytes + self.texts.nbytes + self._instants.nbytes + 200 * len(self._numbers)
 
     @property
     def has_lists(self) -> bool:
         """Whether some endpoint has, or had, more than one value."""
-        return bool(self._lists)
+        return bool(self._numbers)
 
     def grow(self, capacity: int) -> None:
         """Make room for positions below `capacity`."""
@@ -59,12 +63,7 @@ class TextColumn:
             return 2 * self.texts.code(values[0])
         if not values:
             return 0
-        key = tuple(map(self.texts.code, values))
-        number = self._numbers.get(key)
-        if number is None:
-            number = self._numbers[key] = len(self._lists)
-            self._lists.append(key)
-        return 2 * number + 1
+        return 2 * self._number(array("I", map(self.texts.code, values))) + 1
 
     def put(self, positions: Sequence[int], codes: Sequence[int]) -> None:
         """Set the codes at positions."""
@@ -89,39 +88,75 @@ class TextColumn:
         if not code:
             return []
         if code % 2:
-            return [self.texts.text(each) for each in self._lists[code // 2]]
+            return [self.texts.text(each) for each in self._list(code // 2)]
         return [self.texts.text(code // 2)]
 
-    def table(self, wanted: Iterable[int]) -> NDArray[np.bool_]:
+    def holding(self, wanted: NDArray[np.int64], codes: NDArray[Any]) -> Generator[None, None, NDArray[np.bool_]]:
+        """Return in which codes of this column one of the wanted text codes is, in steps."""
+        table = yield from self._table(wanted)
+        mask = np.empty(len(codes), np.bool_)
+        for begin in range(0, len(codes), _CODES_AT_ONCE):
+            mask[begin : begin + _CODES_AT_ONCE] = table[codes[begin : begin + _CODES_AT_ONCE]]
+            yield
+        return mask
+
+    def _table(self, wanted: NDArray[np.int64]) -> Generator[None, None, NDArray[np.bool_]]:
         """Return for every code whether one of the wanted text codes is in it."""
         chosen = np.zeros(len(self.texts) + 1, np.bool_)
-        chosen[list(wanted)] = True
-        chosen[0] = False
-        table = np.zeros(max(2 * len(chosen), 2 * len(self._lists) + 2), np.bool_)
+        chosen[wanted] = True
+        lists = len(self._numbers)
+        table = np.zeros(2 * max(len(chosen), lists), np.bool_)
         table[0 : 2 * len(chosen) : 2] = chosen
-        if self._lists:
-            flat = np.fromiter(chain.from_iterable(self._lists), np.int64)
-            lengths = np.fromiter(map(len, self._lists), np.int64, len(self._lists))
-            begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-            table[1 : 2 * len(self._lists) : 2] = np.logical_or.reduceat(chosen[flat], begins)
+        yield
+        for first in range(0, lists, _LISTS_AT_ONCE):
+            last = min(first + _LISTS_AT_ONCE, lists)
+            # Copies of the slices: while numpy looks into an array it cannot grow.
+            bounds = np.asarray(self._bounds[first : last + 1], np.int64)
+            held = chosen[np.asarray(self._flat[bounds[0] : bounds[-1]])]
+            table[2 * first + 1 : 2 * last : 2] = np.logical_or.reduceat(held, bounds[:-1] - bounds[0])
+            yield
         return table
 
     def instants(self) -> Generator[None, None, NDArray[np.int64]]:
         """Return the instant of every text by its code less one, in steps; texts are parsed once."""
-        known = len(self._instants)
-        missing = iter(self.texts.texts(known))
-        parsed: list[int] = []
-        while portion := list(islice(missing, _PARSED_AT_ONCE)):
-            parsed += [_microseconds(text) for text in portion]
-            yield
-        if parsed:
-            self._instants = np.concatenate([self._instants[:known], np.asarray(parsed, np.int64)])
+        after = len(self._instants)
+        if after < len(self.texts):
+            instants = np.full(len(self.texts), NO_INSTANT, np.int64)
+            instants[:after] = self._instants
+            while portion := self.texts.portion(after, _PARSED_AT_ONCE):
+                instants[after : after + len(portion)] = [_microseconds(text) for text in portion]
+                after += len(portion)
+                yield
+            self._instants = instants
         return self._instants
+
+    def codes_in(self, other: TextColumn) -> Generator[None, None, NDArray[np.int64]]:
+        """Return for every code here the code of the same values there, -1 where there is none, in steps."""
+        there: dict[str, int] = {}
+        while portion := other.texts.portion(len(there)):
+            there.update(zip(portion, range(len(there) + 1, len(there) + len(portion) + 1), strict=True))
+            yield
+        # Texts and lists that are added between two steps are left out.
+        known, lists = len(self.texts), len(self._numbers)
+        texts = np.full(known + 1, -1, np.int64)
+        texts[0] = 0
+        for after in range(0, known, _PARSED_AT_ONCE):
+            portion = self.texts.portion(after, min(_PARSED_AT_ONCE, known - after))
+            texts[after + 1 : after + 1 + len(portion)] = [there.get(text, -1) for text in portion]
+            yield
+        codes = np.full(2 * max(len(texts), lists), -1, np.int64)
+        codes[0 : 2 * len(texts) : 2] = np.where(texts < 0, -1, 2 * texts)
+        for first in range(0, lists, _PARSED_AT_ONCE):
+            for number in range(first, min(first + _PARSED_AT_ONCE, lists)):
+                same = texts[np.asarray(self._list(number))].tolist()
+                found = other._numbers.get(array("I", same).tobytes()) if min(same) > 0 else None
+                codes[2 * number + 1] = -1 if found is None else 2 * found + 1
+            yield
+        return codes
 
     def dump(self) -> Arrays:
         """Return the arrays that `restored` takes."""
-        flat = np.fromiter(chain.from_iterable(self._lists), np.uint32)
-        lengths = np.fromiter(map(len, self._lists), np.uint8, len(self._lists))
+        flat, lengths = np.array(self._flat), np.diff(np.asarray(self._bounds)).astype(np.uint8)
         return {"codes": self.codes, "flat": flat, "lengths": lengths, **self.texts.dump()}
 
     @classmethod
@@ -130,12 +165,24 @@ class TextColumn:
         made = cls(0)
         made.codes = arrays["codes"]
         made.texts = Dictionary.restored(arrays["block"], arrays["starts"], arrays["hashes"], arrays["places"])
-        flat, at = arrays["flat"].tolist(), 0
+        flat, at = array("I", arrays["flat"].tobytes()), 0
         for length in arrays["lengths"].tolist():
-            made._lists.append(tuple(flat[at : at + length]))
+            made._number(flat[at : at + length])
             at += length
-        made._numbers = {key: number for number, key in enumerate(made._lists)}
         return made
+
+    def _number(self, text_codes: array[int]) -> int:
+        """Return the number of a list, which gets one when it has none."""
+        key = text_codes.tobytes()
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._numbers)
+            self._flat += text_codes
+            self._bounds.append(len(self._flat))
+        return number
+
+    def _list(self, number: int) -> array[int]:
+        return self._flat[self._bounds[number] : self._bounds[number + 1]]
 
 
 class NumberColumn:

@@ -6,7 +6,7 @@ beside it; the latest ones lie in a plain dict until there are enough of them to
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -14,7 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MERGE_AT = 4096
-_HITS = 2000
+# How many texts are decoded or looked at, and how many bytes of the block are searched, before others have a turn.
+_PORTION = 4096
+_WINDOW = 1 << 18
+# A needle is looked for by its first bytes in one pass each; the others are compared where these were found.
+_SIEVED = 4
 _END = b"\x00"  # no text holds a NUL: PostgreSQL could not keep it
 
 
@@ -68,28 +72,31 @@ class Dictionary:
             return self._block[self._starts[code - 1] : self._starts[code] - 1].decode()
         return self._order[code - merged - 1]
 
-    def texts(self, after: int = 0) -> Iterator[str]:
-        """Yield the texts with codes greater than `after`, in the order of their codes."""
+    def portion(self, after: int, most: int = _PORTION) -> list[str]:
+        """Return up to `most` texts with codes greater than `after`, in the order of their codes; none at the end."""
         merged = len(self._starts) - 1
         if after < merged:
-            yield from self._block[int(self._starts[after]) : -1].decode().split("\x00")
-        yield from self._order[max(0, after - merged) :]
+            end = min(after + most, merged)
+            return self._block[int(self._starts[after]) : int(self._starts[end]) - 1].decode().split("\x00")
+        return self._order[after - merged : after - merged + most]
 
-    def containing(self, part: str) -> Generator[None, None, set[int]]:
-        """Return the codes of the texts that contain a part, in steps; the block is searched as a whole."""
-        merged = len(self._starts) - 1
-        found = {code for code, text in enumerate(self._order, merged + 1) if part in text}
-        needle = part.encode()
-        at = self._block.find(needle) if needle else -1
-        while at >= 0:
-            hits: list[int] = []
-            while at >= 0 and len(hits) < _HITS:
-                hits.append(at)
-                at = self._block.find(needle, at + 1)
+    def containing(self, part: str) -> Generator[None, None, NDArray[np.int64]]:
+        """Return the codes of the texts that contain a part, in steps; a code may come more than once."""
+        if not part:
+            return np.arange(1, len(self) + 1)
+        found = [np.zeros(0, np.int64)]
+        needle = np.frombuffer(part.encode(), np.uint8)
+        for begin in range(0, len(self._block), _WINDOW):
+            hits = yield from self._hits(needle, begin)
             # The last text that begins at or before a hit holds it: no needle reaches over a NUL.
-            found.update(np.searchsorted(self._starts, hits, side="right").tolist())
+            found.append(np.searchsorted(self._starts, hits, side="right"))
             yield
-        return found if needle else set(range(1, len(self) + 1))
+        after = len(self._starts) - 1
+        while texts := self.portion(after):
+            found.append(np.asarray([code for code, text in enumerate(texts, after + 1) if part in text], np.int64))
+            after += len(texts)
+            yield
+        return np.concatenate(found)
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that `restored` takes."""
@@ -120,6 +127,23 @@ class Dictionary:
         else:
             made._block, made._starts, made._hashes, made._places = block.tobytes(), starts, hashes, places
         return made
+
+    def _hits(self, needle: NDArray[np.uint8], begin: int) -> Generator[None, None, NDArray[np.int64]]:
+        """Return where in the block a needle lies that begins inside of one window."""
+        end = min(begin + _WINDOW, len(self._block) - len(needle) + 1)
+        size = max(0, end - begin)
+        block = np.frombuffer(self._block, np.uint8)
+        mask = np.ones(size, np.bool_)
+        for offset, byte in enumerate(needle[:_SIEVED]):
+            mask &= block[begin + offset : begin + offset + size] == byte
+        hits: NDArray[np.int64] = np.flatnonzero(mask) + begin
+        for offset, byte in enumerate(needle[_SIEVED:], _SIEVED):
+            if not len(hits):
+                break
+            hits = hits[block[hits + offset] == byte]
+            if len(hits) * 8 > _WINDOW:
+                yield
+        return hits
 
     def _find_merged(self, text: str) -> int:
         if not len(self._hashes):

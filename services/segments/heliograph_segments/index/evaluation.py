@@ -6,7 +6,6 @@ kept: a marketer who changes one clause pays for that clause. What depends on th
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -32,7 +31,7 @@ from heliograph_segments.domain.segments import (
     Recency,
     asked_list,
 )
-from heliograph_segments.index.bitmaps import of_mask, positions_of
+from heliograph_segments.index.bitmaps import of_mask, of_numbers, positions_of
 from heliograph_segments.index.clauses import (
     All,
     Any,
@@ -215,7 +214,7 @@ def _met_by(question: _Question, condition: Held, positions: BitMap, *, whole: b
                 condition, _at(partition.places.latitudes, where), _at(partition.places.longitudes, where)
             )
     yield
-    found = of_mask(mask) if where is None else BitMap(array("I", where[mask].astype(np.uint32).tobytes()))
+    found = of_mask(mask) if where is None else of_numbers(where[mask])
     if exclusive:
         return positions - found
     return found & positions
@@ -233,23 +232,24 @@ def _texts(
         held, inverse = np.unique(codes, return_inverse=True)
         test = replace(wanted, operator=AttributeOperator.INCLUSIVE) if _is_exclusive(wanted) else wanted
         return np.asarray([holds(test, column.values_of(int(code))) for code in held], np.bool_)[inverse]
-    found: set[int] = set()
+    found: list[NDArray[np.int64]] = []
     match wanted.operator:
         case AttributeOperator.INCLUSIVE | AttributeOperator.EXCLUSIVE:
-            found = {column.texts.find(value) for value in wanted.values} - {0}
+            known = {column.texts.find(value) for value in wanted.values} - {0}
+            found.append(np.fromiter(known, np.int64))
         case AttributeOperator.CONTAINS:
             for part in wanted.values:
-                found |= yield from column.texts.containing(part)
+                holders = yield from column.texts.containing(part)
+                found.append(holders)
         case _:
             instants = yield from column.instants()
-            found = set((np.flatnonzero(_timely(wanted, instants)) + 1).tolist())
-    if not found:
+            found.append(np.flatnonzero(_timely(wanted, instants)) + 1)
+    chosen = np.concatenate(found)
+    if not len(chosen):
         return np.zeros(size, np.bool_)
-    if len(found) == 1 and not column.has_lists:
-        return np.asarray(codes == 2 * next(iter(found)))
-    table = column.table(found)
-    yield
-    return np.asarray(table[codes])
+    if len(chosen) == 1 and not column.has_lists:
+        return np.asarray(codes == 2 * int(chosen[0]))
+    return (yield from column.holding(chosen, codes))
 
 
 def _is_exclusive(wanted: AttributeDimension) -> bool:

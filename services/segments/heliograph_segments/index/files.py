@@ -43,6 +43,12 @@ def write(partition: Partition, path: Path, about: Mapping[str, object]) -> None
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    # The new name lies in the folder, which is a file of its own.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read(path: Path) -> tuple[Partition, dict[str, Any]]:
@@ -73,31 +79,6 @@ def read(path: Path) -> tuple[Partition, dict[str, Any]]:
         arrays[name] = np.frombuffer(mapped, np.dtype(kind), count, at)
         at += arrays[name].nbytes
     return _partition(header, arrays), header["about"]
-
-
-def differences(mine: Partition, theirs: Partition, leave_out: BitMap, limit: int) -> tuple[int, list[str]]:
-    """Compare two partitions endpoint by endpoint; return how many differ, and words for up to `limit` of them."""
-    count = 0
-    words: list[str] = []
-    for position in (mine.alive | theirs.alive) - leave_out:
-        held, wanted = position in mine.alive, position in theirs.alive
-        if held and wanted and mine.row(position) == theirs.row(position):
-            continue
-        count += 1
-        if len(words) < limit:
-            words.append(_words(mine, theirs, position, held=held, wanted=wanted))
-    return count, words
-
-
-def _words(mine: Partition, theirs: Partition, position: int, *, held: bool, wanted: bool) -> str:
-    ordinal = mine.first + position
-    if not wanted:
-        return f"endpoint {ordinal} is not in the record"
-    if not held:
-        return f"endpoint {ordinal} is not in the index"
-    ours, right = mine.row(position)._asdict(), theirs.row(position)._asdict()
-    parts = [f"{name} is {ours[name]!r}, recorded is {right[name]!r}" for name in ours if ours[name] != right[name]]
-    return f"endpoint {ordinal}: {'; '.join(parts)}"
 
 
 def _arrays(partition: Partition) -> Iterator[tuple[str, NDArray[Any]]]:

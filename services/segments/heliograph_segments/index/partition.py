@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +12,11 @@ from pyroaring import BitMap
 from heliograph_segments.index.bitmaps import positions_of
 from heliograph_segments.index.clauses import Condition
 from heliograph_segments.index.columns import NumberColumn, Places, TextColumn
+from heliograph_segments.index.results import Result, Results
 
 PARTITION_BITS = 20
 PARTITION_SIZE = 1 << PARTITION_BITS
 _FIRST_CAPACITY = 1024
-# Results that are kept of conditions asked before; a result takes at most 128 KiB.
-_RESULTS = 64
 
 # The channel and the country are single texts, kept beside the members of Demographic.
 CHANNEL, COUNTRY = "ChannelType", "Country"
@@ -38,14 +35,6 @@ class Row(NamedTuple):
     location: Mapping[str, Any]
 
 
-@dataclass
-class Result:
-    """Who met a condition; `stale` positions were written to since and must be looked at again."""
-
-    found: BitMap
-    stale: BitMap
-
-
 class Partition:
     """The endpoints with ordinals from `number << 20` on. Inside, positions count from 0."""
 
@@ -60,8 +49,7 @@ class Partition:
         self.metrics: dict[str, NumberColumn] = {}
         self.places = Places(self.capacity)
         self.last_active: NDArray[np.int64] = np.zeros(self.capacity, np.int64)
-        # Results of conditions, those of the latest questions last.
-        self.results: OrderedDict[Condition, Result] = OrderedDict()
+        self.results = Results()
 
     def __len__(self) -> int:
         """Return how many endpoints there are."""
@@ -77,8 +65,7 @@ class Partition:
         """Roughly how much memory is taken."""
         columns: list[TextColumn | NumberColumn] = [*self._texts(), *self.metrics.values()]
         fixed = self.last_active.nbytes + self.places.latitudes.nbytes * 2
-        # Results are counted at their largest: asking would serialize them.
-        return fixed + sum(column.nbytes for column in columns) + len(self.results) * PARTITION_SIZE // 8
+        return fixed + sum(column.nbytes for column in columns) + self.results.nbytes
 
     def put(self, rows: Sequence[Row]) -> None:
         """Add endpoints, or replace what is held of them."""
@@ -114,16 +101,11 @@ class Partition:
 
     def keep(self, condition: Condition, found: BitMap) -> None:
         """Keep the result of a condition over the whole partition."""
-        self.results[condition] = Result(found, BitMap())
-        if len(self.results) > _RESULTS:
-            self.results.popitem(last=False)
+        self.results.keep(condition, found)
 
     def kept(self, condition: Condition) -> Result | None:
         """Return the kept result of a condition."""
-        result = self.results.get(condition)
-        if result is not None:
-            self.results.move_to_end(condition)
-        return result
+        return self.results.kept(condition)
 
     def row(self, position: int) -> Row:
         """Return what is held of an endpoint. Slow: for comparisons."""
@@ -205,11 +187,8 @@ class Partition:
         self.places.latitudes[where] = self.places.longitudes[where] = -32768
 
     def _changed(self, touched: BitMap) -> None:
-        """Note in every kept result who must be looked at again; after bulk writes it is cheaper to begin anew."""
-        if len(touched) * 8 > max(len(self.alive), 8 * _FIRST_CAPACITY):
-            self.results.clear()
-        for result in self.results.values():
-            result.stale |= touched
+        """Note in every kept result who must be looked at again."""
+        self.results.touch(touched, len(self.alive))
 
 
 def _singles(facts: Mapping[str, str]) -> dict[str, Sequence[str]]:

@@ -20,8 +20,8 @@ from pyroaring import BitMap
 
 from heliograph_kit.database import Database
 from heliograph_segments.index.clauses import Node
+from heliograph_segments.index.comparing import difference, differing
 from heliograph_segments.index.evaluation import ClauseCount, Moment, clause_counts, evaluate
-from heliograph_segments.index.files import differences
 from heliograph_segments.index.partition import PARTITION_BITS, Partition
 from heliograph_segments.service.index_loading import ProjectIndex, build_as_of, catch_up, load, save
 from heliograph_segments.store import audience_log
@@ -128,20 +128,32 @@ class IndexKeeper:
             return None
         async with index.lock:
             await catch_up(self._database, index)
+            mine = index.partitions.setdefault(number, Partition(number))
+        # The lock is held for single steps: whoever counts or writes meanwhile waits for milliseconds.
+        comparison = differing(mine, fresh)
+        found: BitMap | None = None
+        while found is None:
+            async with index.lock:
+                found = await asyncio.to_thread(_next, comparison)
+        async with index.lock:
+            await catch_up(self._database, index)
             async with self._database.transaction() as conn:
                 changed, _ = await audience_log.changed_since(conn, project, position)
+            if self._loaded.get(project) is not index or index.partitions.get(number) is not mine:
+                return None
+            # What changed after the view of the record cannot be compared with it.
             skipped = _local(changed, number)
-            mine = index.partitions.get(number) or Partition(number)
-            found, examples = await asyncio.to_thread(differences, mine, fresh, skipped, _EXAMPLES)
+            found -= skipped
+            examples = tuple(difference(mine, fresh, place) for place in found[:_EXAMPLES])
             if found and repair:
                 index.partitions[number] = fresh
                 # What changed after the view that the new partition comes from is applied again.
                 index.position, index.known = min(index.position, position), set()
                 index.dirty.add(number)
         if found:
-            _log.error("partition %d of %s differed from the record in %d endpoints", number, project, found)
+            _log.error("partition %d of %s differed from the record in %d endpoints", number, project, len(found))
         repaired = bool(found) and repair
-        return Verified(number, len(fresh.alive), found, tuple(examples), len(skipped), repaired)
+        return Verified(number, len(fresh.alive), len(found), examples, len(skipped), repaired)
 
     async def ready(self, project: str) -> bool:
         """Wait until the index of a project is loaded; tell whether it is, or is too large."""
@@ -251,6 +263,16 @@ async def _stepwise(steps: Generator[None, None, T]) -> T:
             result: T = end.value
             return result
         await asyncio.sleep(0)
+
+
+def _next(comparison: Generator[None, None, BitMap]) -> BitMap | None:
+    """Go one step further; the result at the end, None before it."""
+    try:
+        next(comparison)
+    except StopIteration as end:
+        found: BitMap = end.value
+        return found
+    return None
 
 
 def _local(ordinals: BitMap, number: int) -> BitMap:

@@ -11,6 +11,7 @@ from pyroaring import BitMap
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from heliograph_segments.index.bitmaps import of_numbers
 from heliograph_segments.store.compiler import Compiled
 
 PARTITION_BITS = 20
@@ -80,7 +81,7 @@ async def members(conn: AsyncConnection, project: str, segment: Compiled) -> Bit
     )
     found = BitMap()
     for packed in (await conn.execute(statement, {"project": project, **segment.parameters})).scalars():
-        found |= BitMap(np.frombuffer(packed, dtype=">i8").astype(np.uint32))
+        found |= of_numbers(np.frombuffer(packed, dtype=">i8"))
     return found
 
 
