@@ -1,15 +1,12 @@
-"""Every operator of pinpoint-1 3.3 by the reference evaluator: present, absent, empty and of the wrong type."""
+"""How conditions combine, and the limits of segments and updates; what each operator means is in `operator_table.py`."""
 
 from __future__ import annotations
-
-from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from heliograph_segments.domain.checking import check_rules
 from heliograph_segments.domain.codec import from_document, to_document
-from heliograph_segments.domain.endpoints import Endpoint, EndpointUpdate, check_update, fold
+from heliograph_segments.domain.endpoints import EndpointUpdate, check_update, fold
 from heliograph_segments.domain.evaluator import distance_kilometers, matches
 from heliograph_segments.domain.segments import (
     AttributeDimension,
@@ -21,8 +18,6 @@ from heliograph_segments.domain.segments import (
     Group,
     MetricDimension,
     MetricOperator,
-    Recency,
-    RecencyDuration,
     Rules,
     SegmentReference,
     SetDimension,
@@ -30,117 +25,9 @@ from heliograph_segments.domain.segments import (
 from tests.segments.builders import NOW, an_endpoint, rules_of
 
 
-def found(dimensions: Dimensions, endpoint: Endpoint) -> bool:
-    return matches(rules_of(dimensions), endpoint, NOW)
-
-
-# operator, values asked, then whether it matches: a value that fits, one that does not, no value, absent
-ATTRIBUTE_CASES = [
-    ("INCLUSIVE", ("Bus", "Tram"), ["Car", "Bus"], ["bus", "Busses"], False),
-    ("EXCLUSIVE", ("Bus", "Tram"), ["Car"], ["Car", "Bus"], True),
-    ("CONTAINS", ("ew",), ["New"], ["EW"], False),
-    ("BEFORE", ("2026-03-04",), ["2026-03-03T23:59:59Z"], ["2026-03-04T00:00:00Z", "tomorrow", "7"], False),
-    ("AFTER", ("2026-03-04",), ["2026-03-04T00:00:00.001Z"], ["2026-03-04", "2026-02-30"], False),
-    ("ON", ("2026-03-04T12:00:00Z",), ["2026-03-05T00:30:00+01:00"], ["2026-03-05T00:00:00Z", ""], False),
-    ("BETWEEN", ("2026-03-01", "2026-03-04"), ["2026-03-01", "x"], ["2026-03-04T00:00:01Z", "2026"], False),
-    ("BETWEEN", ("2026-03-01", "2026-03-04"), ["2026-03-04"], ["2026-02-28T23:59:59.999Z"], False),
-]
-
-
-@pytest.mark.parametrize("of_user", [False, True], ids=["endpoint", "user"])
-@pytest.mark.parametrize(("operator", "values", "fits", "differs", "absent"), ATTRIBUTE_CASES)
-def test_attribute_operators(
-    operator: str, values: tuple[str, ...], fits: list[str], differs: list[str], absent: bool, of_user: bool
-) -> None:
-    member = "user_attributes" if of_user else "attributes"
-    condition: dict[str, Any] = {member: {"ride": AttributeDimension(AttributeOperator(operator), values)}}
-    dimensions = Dimensions(**condition)
-    assert found(dimensions, an_endpoint(**{member: {"ride": fits}}))
-    assert not found(dimensions, an_endpoint(**{member: {"ride": differs}}))
-    assert found(dimensions, an_endpoint(**{member: {"ride": []}})) is absent
-    assert found(dimensions, an_endpoint()) is absent
-    assert found(dimensions, an_endpoint(metrics={"ride": 1.0})) is absent  # held as a number it is no attribute
-    other = "attributes" if of_user else "user_attributes"
-    assert found(dimensions, an_endpoint(**{other: {"ride": fits}})) is absent
-
-
-@pytest.mark.parametrize(
-    ("operator", "below", "equal", "above"),
-    [
-        ("GREATER_THAN", False, False, True),
-        ("GREATER_THAN_OR_EQUAL", False, True, True),
-        ("LESS_THAN", True, False, False),
-        ("LESS_THAN_OR_EQUAL", True, True, False),
-        ("EQUAL", False, True, False),
-    ],
-)
-def test_metric_operators(operator: str, below: bool, equal: bool, above: bool) -> None:
-    dimensions = Dimensions(metrics={"score": MetricDimension(MetricOperator(operator), 2.5)})
-    for value, expected in ((2.4, below), (2.5, equal), (2.6, above)):
-        assert found(dimensions, an_endpoint(metrics={"score": value})) is expected
-    assert not found(dimensions, an_endpoint(metrics={"other": 2.5}))
-    assert not found(dimensions, an_endpoint(attributes={"score": ["2.5"]}))  # held as a text it is no metric
-
-
-@pytest.mark.parametrize("exclusive", [False, True])
-@pytest.mark.parametrize(
-    ("field", "member"),
-    [
-        ("app_version", "AppVersion"),
-        ("make", "Make"),
-        ("model", "Model"),
-        ("platform", "Platform"),
-        ("device_type", "Platform"),
-    ],
-)
-def test_demographic_fields(field: str, member: str, exclusive: bool) -> None:
-    dimensions = Dimensions(demographic={DemographicField(field): SetDimension(("a", "b"), exclusive)})
-    assert found(dimensions, an_endpoint(demographic={member: "b"})) is not exclusive
-    assert found(dimensions, an_endpoint(demographic={member: "B"})) is exclusive
-    assert found(dimensions, an_endpoint()) is exclusive
-
-
-@pytest.mark.parametrize(
-    ("channel", "wanted", "expected"),
-    [
-        ("EMAIL", "EMAIL", True),
-        ("SMS", "EMAIL", False),
-        ("APNS_VOIP", "PUSH", True),
-        ("GCM", "PUSH", True),
-        ("SMS", "PUSH", False),
-        ("PUSH", "GCM", False),
-        ("", "EMAIL", False),
-    ],
-)
-def test_the_channel_push_covers_every_push_channel(channel: str, wanted: str, expected: bool) -> None:
-    endpoint = an_endpoint(channel=channel)
-    for exclusive in (False, True):
-        dimensions = Dimensions(demographic={DemographicField.CHANNEL: SetDimension((wanted,), exclusive)})
-        assert found(dimensions, endpoint) is (expected is not exclusive)
-
-
-def test_country_and_place() -> None:
-    country = Dimensions(country=SetDimension(("DE",)))
-    assert found(country, an_endpoint(location={"Country": "DE"}))
-    assert not found(country, an_endpoint(location={"Country": "de"}))
-    assert not found(country, an_endpoint())
-    berlin_to_hamburg = distance_kilometers(52.5, 13.4, 53.6, 10.0)
-    assert 255 < berlin_to_hamburg < 265
-    near = Dimensions(gps_point=GpsPoint(52.5, 13.4, berlin_to_hamburg))
-    assert found(near, an_endpoint(location={"Latitude": 53.6, "Longitude": 10.0}))  # the end is inside
-    assert not found(near, an_endpoint(location={"Latitude": 53.7, "Longitude": 10.0}))
-    assert not found(near, an_endpoint(location={"Latitude": 53.6}))
-    assert not found(near, an_endpoint())
-
-
-@pytest.mark.parametrize(("name", "days"), [("HR_24", 1), ("DAY_7", 7), ("DAY_14", 14), ("DAY_30", 30)])
-def test_recency_windows_hold_their_end(name: str, days: int) -> None:
-    active = Dimensions(recency=Recency(RecencyDuration(name), active=True))
-    inactive = Dimensions(recency=Recency(RecencyDuration(name), active=False))
-    inside = an_endpoint(last_active_at=NOW - timedelta(days=days))
-    outside = an_endpoint(last_active_at=NOW - timedelta(days=days, microseconds=1))
-    assert (found(active, inside), found(active, outside)) == (True, False)
-    assert (found(inactive, inside), found(inactive, outside)) == (False, True)
+def test_distances_are_those_of_the_map() -> None:
+    assert 255 < distance_kilometers(52.5, 13.4, 53.6, 10.0) < 265  # Berlin, Hamburg
+    assert 20_010 < distance_kilometers(0, 0, 0, 180) < 20_020
 
 
 GOLD = Dimensions(attributes={"plan": AttributeDimension(AttributeOperator.INCLUSIVE, ("gold",))})
@@ -224,9 +111,16 @@ def test_operands_that_cannot_work_are_refused() -> None:
 
     assert operands("CONTAINS", "") == [(f"{PLACE}[0]", "REQUIRED")]
     assert operands("AFTER", "2026-02-30", "soon") == [(f"{PLACE}[0]", "MALFORMED"), (f"{PLACE}[1]", "MALFORMED")]
-    assert operands("BETWEEN", "2026-01-01") == [(PLACE, "OUT_OF_RANGE")]
+    for count in (1, 3):
+        assert operands("BETWEEN", *["2026-01-01"] * count) == [(PLACE, "OUT_OF_RANGE")]
     assert operands("BETWEEN", "2026-01-02", "2026-01-01") == [(f"{PLACE}[1]", "OUT_OF_RANGE")]
     assert operands("INCLUSIVE") == [(PLACE, "REQUIRED")]
+    metric = MetricDimension(MetricOperator.EQUAL, float("nan"))
+    metric_path = "groups[0].dimensions[0].metrics[m].value"
+    assert fields(rules_of(Dimensions(metrics={"m": metric}))) == [(metric_path, "OUT_OF_RANGE")]
+    for kilometers in (0.0, -1.0, float("nan"), 20_101.0):
+        point = rules_of(Dimensions(gps_point=GpsPoint(0, 0, kilometers)))
+        assert fields(point) == [("groups[0].dimensions[0].location.gps_point.range_kilometers", "OUT_OF_RANGE")]
     assert fields(rules_of(Dimensions())) == [("groups[0].dimensions[0]", "REQUIRED")]
 
 
