@@ -45,6 +45,10 @@ run: setup ## start PostgreSQL, NATS and every service here (heliograph up)
 test: lint ## lint, then every test (ARGS='tests/segments -k import' narrows)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-long
+test-long: setup ## the tests that take minutes, such as kills in the middle of large imports
+	$(BIN)/python -m pytest -m long $(ARGS)
+
 .PHONY: lint
 lint: setup ## ruff, mypy, import contracts, buf lint, format and breaking
 	$(BIN)/ruff check .
