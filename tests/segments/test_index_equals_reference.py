@@ -199,7 +199,7 @@ def test_a_mask_becomes_the_bitmap_of_its_positions(seed: int, size: int, share:
 def test_a_dictionary_of_many_texts_finds_each_of_them_and_their_parts() -> None:
     texts = [f"order-{n:05}-ä" for n in range(20_000)] + [""]
     dictionary = Dictionary()
-    codes = [dictionary.code(text) for text in texts]
+    codes = [code for start in range(0, len(texts), 777) for code in dictionary.codes(texts[start : start + 777])]
     assert codes == list(range(1, len(texts) + 1))
     for made in (dictionary, Dictionary.restored(**dictionary.dump())):
         assert [made.find(text) for text in texts[::997]] == codes[::997]
@@ -211,7 +211,13 @@ def test_a_dictionary_of_many_texts_finds_each_of_them_and_their_parts() -> None
         assert made.portion(19_990, 50) == texts[19_990:]
         assert made.portion(0, 2) == texts[:2]
         assert made.portion(len(texts)) == []
-        assert made.code("new") == len(texts) + 1
+        assert made.codes(["new", texts[5], "new", texts[-1], "newer"]) == [
+            len(texts) + 1,
+            6,
+            len(texts) + 1,
+            len(texts),
+            len(texts) + 2,
+        ]
         assert made.nbytes < 200 * len(texts)
 
 

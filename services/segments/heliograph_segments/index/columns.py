@@ -5,12 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heliograph_segments.domain.endpoints import rounded
 from heliograph_segments.domain.instants import instant_of
 from heliograph_segments.index.dictionary import Dictionary
 
@@ -57,19 +57,15 @@ class TextColumn:
         """Make room for positions below `capacity`."""
         self.codes = _grown(self.codes, capacity, 0)
 
-    def code(self, values: Sequence[str]) -> int:
-        """Return the code of what an endpoint has."""
-        if len(values) == 1:
-            return 2 * self.texts.code(values[0])
-        if not values:
-            return 0
-        return 2 * self._number(array("I", map(self.texts.code, values))) + 1
+    def codes_of(self, held: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """Return the codes of what endpoints have."""
+        texts = list(dict.fromkeys(chain.from_iterable(held)))
+        known = dict(zip(texts, self.texts.codes(texts), strict=True))
+        return np.asarray([self._code([known[text] for text in values]) for values in held], np.int64)
 
-    def put(self, positions: Sequence[int], codes: Sequence[int]) -> None:
+    def put(self, positions: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
         """Set the codes at positions."""
-        if not codes:
-            return
-        greatest = max(codes)
+        greatest = codes.max(initial=0)
         if greatest > np.iinfo(self.codes.dtype).max:
             fitting = next(width for width in _WIDTHS if greatest <= np.iinfo(width).max)
             self.codes = self.codes.astype(fitting)
@@ -171,6 +167,11 @@ class TextColumn:
             at += length
         return made
 
+    def _code(self, text_codes: Sequence[int]) -> int:
+        if len(text_codes) == 1:
+            return 2 * text_codes[0]
+        return 2 * self._number(array("I", text_codes)) + 1 if text_codes else 0
+
     def _number(self, text_codes: array[int]) -> int:
         """Return the number of a list, which gets one when it has none."""
         key = text_codes.tobytes()
@@ -215,14 +216,13 @@ class Places:
         self.latitudes = _grown(self.latitudes, capacity, NOWHERE)
         self.longitudes = _grown(self.longitudes, capacity, NOWHERE)
 
-    def put(self, position: int, location: Mapping[str, Any]) -> None:
-        """Set the coordinates of an endpoint; both or none."""
-        latitude, longitude = location.get("Latitude"), location.get("Longitude")
-        if latitude is None or longitude is None:
-            self.latitudes[position] = self.longitudes[position] = NOWHERE
-        else:
-            self.latitudes[position] = round(rounded(latitude) * 10)
-            self.longitudes[position] = round(rounded(longitude) * 10)
+    def put(
+        self, positions: NDArray[np.int64], latitudes: NDArray[np.float64], longitudes: NDArray[np.float64]
+    ) -> None:
+        """Set the coordinates of endpoints, in degrees rounded to a tenth; not a number leaves what is there."""
+        given = ~np.isnan(latitudes)
+        self.latitudes[positions[given]] = np.rint(latitudes[given] * 10)
+        self.longitudes[positions[given]] = np.rint(longitudes[given] * 10)
 
 
 def _microseconds(text: str) -> int:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from heliograph_segments.index.bitmaps import positions_of
+from heliograph_segments.domain.endpoints import rounded
+from heliograph_segments.index.batches import Batch, numbers_of, texts_of
+from heliograph_segments.index.bitmaps import of_numbers, positions_of
 from heliograph_segments.index.clauses import Condition
 from heliograph_segments.index.columns import NumberColumn, Places, TextColumn
 from heliograph_segments.index.results import Result, Results
@@ -69,25 +71,32 @@ class Partition:
 
     def put(self, rows: Sequence[Row]) -> None:
         """Add endpoints, or replace what is held of them."""
-        if not rows:
-            return
-        positions = [row.ordinal - self.first for row in rows]
-        self._reserve(max(positions) + 1)
-        where = np.asarray(positions, np.int64)
-        touched = BitMap(positions)
+        if rows:
+            self.put_batch(_batch(rows))
+
+    def put_batch(self, batch: Batch) -> None:
+        """Add endpoints that come as columns, or replace what is held of them."""
+        where = batch.ordinals - self.first
+        self._reserve(int(where.max()) + 1)
+        touched = of_numbers(where)
         if touched.intersect(self.alive):
             self._wipe(where)
-        self.last_active[where] = [row.last_active_us for row in rows]
-        self._put_texts(self.attributes, positions, (row.attributes for row in rows))
-        self._put_texts(self.user_attributes, positions, (row.user_attributes for row in rows))
-        facts = ({**_singles(row.demographic), **_fact(CHANNEL, row.channel)} for row in rows)
-        self._put_texts(self.facts, positions, facts)
-        countries = (_singles({COUNTRY: row.location["Country"]}) if "Country" in row.location else {} for row in rows)
-        self._put_texts(self.facts, positions, countries)
-        self._put_metrics(positions, rows)
-        for position, row in zip(positions, rows, strict=True):
-            if "Latitude" in row.location:
-                self.places.put(position, row.location)
+        self.last_active[where] = batch.last_active_us
+        for columns, given in (
+            (self.attributes, batch.attributes),
+            (self.user_attributes, batch.user_attributes),
+            (self.facts, batch.facts),
+        ):
+            for name, texts in given.items():
+                column = columns.get(name)
+                if column is None:
+                    column = columns[name] = TextColumn(self.capacity)
+                column.put(where[texts.places], column.codes_of(texts.values)[texts.choices])
+        for name, numbers in batch.metrics.items():
+            if name not in self.metrics:
+                self.metrics[name] = NumberColumn(self.capacity)
+            self.metrics[name].numbers[where[numbers.places]] = numbers.numbers
+        self.places.put(where, batch.latitudes, batch.longitudes)
         self.alive |= touched
         self._changed(touched)
 
@@ -147,38 +156,6 @@ class Partition:
         last_active[: len(self.last_active)] = self.last_active
         self.last_active = last_active
 
-    def _put_texts(
-        self,
-        columns: dict[str, TextColumn],
-        positions: Sequence[int],
-        documents: Iterable[Mapping[str, Sequence[str]]],
-    ) -> None:
-        cells: dict[str, tuple[list[int], list[int]]] = {}
-        for position, document in zip(positions, documents, strict=True):
-            for name, values in document.items():
-                column = columns.get(name)
-                if column is None:
-                    column = columns[name] = TextColumn(self.capacity)
-                cell = cells.get(name)
-                if cell is None:
-                    cell = cells[name] = ([], [])
-                cell[0].append(position)
-                cell[1].append(column.code(values))
-        for name, (places, codes) in cells.items():
-            columns[name].put(places, codes)
-
-    def _put_metrics(self, positions: Sequence[int], rows: Sequence[Row]) -> None:
-        cells: dict[str, tuple[list[int], list[float]]] = {}
-        for position, row in zip(positions, rows, strict=True):
-            for name, value in row.metrics.items():
-                cell = cells.setdefault(name, ([], []))
-                cell[0].append(position)
-                cell[1].append(value)
-        for name, (places, values) in cells.items():
-            if name not in self.metrics:
-                self.metrics[name] = NumberColumn(self.capacity)
-            self.metrics[name].numbers[places] = values
-
     def _wipe(self, where: NDArray[np.int64]) -> None:
         for text in self._texts():
             text.clear(where)
@@ -191,9 +168,32 @@ class Partition:
         self.results.touch(touched, len(self.alive))
 
 
-def _singles(facts: Mapping[str, str]) -> dict[str, Sequence[str]]:
-    return {name: (text,) for name, text in facts.items()}
+def _batch(rows: Sequence[Row]) -> Batch:
+    """Return rows as columns."""
+    coordinates = np.asarray([_coordinates(row.location) for row in rows], np.float64)
+    return Batch(
+        ordinals=np.asarray([row.ordinal for row in rows], np.int64),
+        last_active_us=np.asarray([row.last_active_us for row in rows], np.int64),
+        attributes=texts_of([row.attributes for row in rows]),
+        user_attributes=texts_of([row.user_attributes for row in rows]),
+        facts=texts_of([_facts(row) for row in rows]),
+        metrics=numbers_of([row.metrics for row in rows]),
+        latitudes=coordinates[:, 0],
+        longitudes=coordinates[:, 1],
+    )
 
 
-def _fact(name: str, text: str | None) -> dict[str, Sequence[str]]:
-    return {name: (text,)} if text else {}
+def _facts(row: Row) -> dict[str, Sequence[str]]:
+    facts: dict[str, Sequence[str]] = {name: (text,) for name, text in row.demographic.items()}
+    if row.channel:
+        facts[CHANNEL] = (row.channel,)
+    if "Country" in row.location:
+        facts[COUNTRY] = (row.location["Country"],)
+    return facts
+
+
+def _coordinates(location: Mapping[str, Any]) -> tuple[float, float]:
+    latitude, longitude = location.get("Latitude"), location.get("Longitude")
+    if latitude is None or longitude is None:
+        return np.nan, np.nan
+    return rounded(latitude), rounded(longitude)

@@ -122,10 +122,9 @@ async def _apply(conn: AsyncConnection, index: ProjectIndex, ordinals: BitMap) -
         partition = index.partitions.setdefault(number, Partition(number))
         index.dirty.add(number)
         mine = rows if len(numbers) == 1 else [row for row in rows if row.ordinal >> PARTITION_BITS == number]
-        if len(mine) > PORTION // 4:
+        if mine:
+            # In a thread however few they are: now and then a column must sort the hashes of all its texts anew.
             await asyncio.to_thread(partition.put, mine)
-        elif mine:
-            partition.put(mine)
         left = [ordinal for ordinal in gone if ordinal >> PARTITION_BITS == number]
         if left:
             partition.remove(left)
