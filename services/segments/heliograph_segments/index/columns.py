@@ -92,7 +92,8 @@ class TextColumn:
         table = yield from self._table(wanted)
         mask = np.empty(len(codes), np.bool_)
         for begin in range(0, len(codes), _CODES_AT_ONCE):
-            mask[begin : begin + _CODES_AT_ONCE] = table[codes[begin : begin + _CODES_AT_ONCE]]
+            # Half as long as by brackets.
+            mask[begin : begin + _CODES_AT_ONCE] = table.take(codes[begin : begin + _CODES_AT_ONCE])
             yield
         return mask
 

@@ -317,4 +317,4 @@ def _near(point: GpsPoint, latitudes: NDArray[np.int16], longitudes: NDArray[np.
 
 
 def _at(column: NDArray[Anything], where: NDArray[np.int64] | None) -> NDArray[Anything]:
-    return column if where is None else column[where]
+    return column if where is None else column.take(where)
