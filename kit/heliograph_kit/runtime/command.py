@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -21,6 +22,9 @@ from heliograph_kit.telemetry import setup_telemetry
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=ServiceSettings)
+
+# How many more containers may be made than dropped before young ones are looked through: a thousand rows in the making.
+_YOUNG_OBJECTS = 50_000
 
 
 def run_service(
@@ -117,9 +121,21 @@ async def _run_until(
 ) -> None:
     async with running(settings, build, package=package, metadata=metadata, role=role) as runtime:
         ready.set()
+        _settle()
         print(f"{settings.service} ready on {runtime.address}", flush=True)
         await stop.wait()
     log.info("stopped")
+
+
+def _settle() -> None:
+    """Take what was loaded at the start out of the garbage collector's rounds, and let it go round less often.
+
+    A row that is parsed makes tens of lists and dicts, none of which outlives its portion. With the defaults they set off
+    rounds through everything a service has loaded, 65 ms each, in which nothing else happens.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

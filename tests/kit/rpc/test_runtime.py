@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -257,6 +258,10 @@ async def test_a_process_gets_ready_drains_on_sigterm_and_ends_with_zero(
     assert '"service": "tiny"' in process.logs
     assert '"message": "stopped"' in process.logs
     assert SECRET not in process.logs
+    # What was loaded at the start is out of the garbage collector's rounds, which begin later than by default.
+    frozen = re.search(r"(\d+) objects are frozen, rounds begin at \(50000, 20, 20\)", process.logs)
+    assert frozen is not None
+    assert int(frozen[1]) > 10_000
 
 
 async def test_spans_and_metrics_go_to_a_collector_when_one_is_named(

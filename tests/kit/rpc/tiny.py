@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 from typing import Any, ClassVar
 
 from heliograph_kit.auth import KeyInvalid, Principal
 from heliograph_kit.runtime import Runtime, run_service
 from heliograph_kit.settings import ServiceSettings
 from tests.kit.rpc.echo import SERVICE, Echo, add_echo
+
+_log = logging.getLogger(__name__)
 
 
 class TinySettings(ServiceSettings):
@@ -26,6 +30,7 @@ class Nobody:
 
 async def _slow(request: Any, _context: Any) -> None:
     if request.text == "slow":
+        _log.info("%d objects are frozen, rounds begin at %s", gc.get_freeze_count(), gc.get_threshold())
         await asyncio.sleep(1)
 
 
