@@ -17,7 +17,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import orjson
 import psutil
 from pyroaring import BitMap
 
@@ -28,12 +27,11 @@ from heliograph_segments.domain.segments import AttributeDimension, AttributeOpe
 from heliograph_segments.index import files
 from heliograph_segments.index.clauses import All, Any, AttributeIs, Everyone, Leaf, Node, plan, walk
 from heliograph_segments.index.evaluation import Moment, evaluate
-from heliograph_segments.index.partition import PARTITION_BITS, Partition, Row
+from heliograph_segments.index.partition import PARTITION_BITS, Partition
 
 ENDPOINTS = int(os.environ.get("HELIOGRAPH_BENCH_ENDPOINTS", "1000000"))
 RECORDED = int(os.environ.get("HELIOGRAPH_BENCH_RECORDED", "200000"))
 _TIMES = 5
-_ROWS = 20_000
 _MOMENT = Moment(NOW + timedelta(seconds=1))
 
 
@@ -70,7 +68,6 @@ def _indexed() -> list[Figure]:
             "columns into the index", ENDPOINTS / put_in, "rows/s", bare=ENDPOINTS / made_in,
             against="drawing the same columns at random",
         ),
-        _from_rows(partitions[0]),
         figure("memory", grown / ENDPOINTS, "bytes/endpoint", bare=170, against="the design's estimate"),
         *_filed(partitions),
     ]  # fmt: skip
@@ -89,25 +86,6 @@ def _built() -> tuple[list[Partition], float, float]:
         partitions[number].put_batch(batch)
         put_in += time.perf_counter() - entering
     return partitions, time.perf_counter() - began - put_in, put_in
-
-
-def _from_rows(partition: Partition) -> Figure:
-    """Measure how rows enter when the record is read: as documents of a thousand."""
-    rows = [list(partition.row(position)) for position in partition.alive[:_ROWS]]
-    documents = [orjson.dumps(rows[start : start + 1000]) for start in range(0, len(rows), 1000)]
-    fresh = Partition(partition.number)
-    began = time.perf_counter()
-    for document in documents:
-        fresh.put([Row(*cells) for cells in orjson.loads(document)])
-    ours = time.perf_counter() - began
-    began = time.perf_counter()
-    for document in documents:
-        orjson.loads(document)
-    bare = time.perf_counter() - began
-    return figure(
-        "documents of rows into the index", len(rows) / ours, "rows/s", bare=len(rows) / bare,
-        against="parsing the same documents",
-    )  # fmt: skip
 
 
 def _count(partitions: Sequence[Partition], node: Node, longest: list[float], *, forget: bool) -> int:

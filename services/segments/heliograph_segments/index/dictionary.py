@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _MERGE_AT = 4096
 # How many texts are decoded or looked at, and how many bytes of the block are searched, before others have a turn.
 _PORTION = 4096
-_WINDOW = 1 << 18
+_WINDOW = 1 << 17
 # A needle is looked for by its first bytes in one pass each; the others are compared where these were found.
 _SIEVED = 4
 _END = b"\x00"  # no text holds a NUL: PostgreSQL could not keep it

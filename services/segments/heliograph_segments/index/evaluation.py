@@ -59,6 +59,8 @@ _DAY = 86_400_000_000
 _BY_VALUE = 512
 # How far numpy's distance may lie from the evaluator's, kilometres; who is closer to the edge is measured again.
 _EDGE = 1e-6
+# Distances measured in one step.
+_MEASURED_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -296,8 +298,8 @@ def _near(point: GpsPoint, latitudes: NDArray[np.int16], longitudes: NDArray[np.
     candidates = np.flatnonzero((latitudes >= low) & (latitudes <= high) & (latitudes != NOWHERE))
     yield
     mask = np.zeros(len(latitudes), np.bool_)
-    for start in range(0, len(candidates), 65_536):
-        some = candidates[start : start + 65_536]
+    for start in range(0, len(candidates), _MEASURED_AT_ONCE):
+        some = candidates[start : start + _MEASURED_AT_ONCE]
         latitude, longitude = latitudes[some] / 10, longitudes[some] / 10
         chord = (
             np.sin(np.radians(latitude - point.latitude) / 2) ** 2
