@@ -52,9 +52,15 @@ class Replica:
     async def verified(self) -> tuple[int, int, list[str]]:
         """Compare index and record; returns endpoints, differences and words for some of them."""
         request = audience_pb2.VerifyAudienceRequest(project=PARENT)
-        parts = [part async for part in self.api.audience.VerifyAudience(request, timeout=120, wait_for_ready=True)]
-        assert parts
-        assert all(part.loaded and not part.skipped_count for part in parts)
+
+        async def compared() -> list[audience_pb2.VerifiedPartition]:
+            stream = self.api.audience.VerifyAudience(request, timeout=120, wait_for_ready=True)
+            parts = [part async for part in stream]
+            # What was written a moment ago is left out of a comparison; later it is in.
+            assert all(part.loaded and not part.skipped_count for part in parts)
+            return parts
+
+        parts = await eventually(compared, 60)
         words = [word for part in parts for word in part.differences]
         return sum(part.endpoint_count for part in parts), sum(part.difference_count for part in parts), words
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit.database import Database
 from heliograph_segments.index import files
-from heliograph_segments.index.partition import PARTITION_BITS, Partition
+from heliograph_segments.index.partition import PARTITION_BITS, Partition, Row
 from heliograph_segments.store import audience_log, index_rows
 from heliograph_segments.store.audience_log import Position
 
@@ -83,10 +83,12 @@ async def build_within(conn: AsyncConnection, project: str, number: int) -> Part
     """Return a partition made from what a transaction sees of the record."""
     partition = Partition(number)
     end = min((number + 1) << PARTITION_BITS, await index_rows.last_ordinal(conn, project) + 1)
+    rows: list[Row] = []
     for first in range(number << PARTITION_BITS, end, PORTION):
-        rows = await index_rows.read_range(conn, project, first, min(first + PORTION, end))
-        # In a thread, so that the event loop gets its turn in between.
-        await asyncio.to_thread(partition.put, rows)
+        # While the last portion enters, in a thread and so without holding up the event loop, the next one is read.
+        reading = index_rows.read_range(conn, project, first, min(first + PORTION, end))
+        rows, _ = await asyncio.gather(reading, asyncio.to_thread(partition.put, rows))
+    await asyncio.to_thread(partition.put, rows)
     return partition
 
 
