@@ -12,7 +12,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from heliograph.campaigns.v1 import campaigns_pb2 as pb
-from heliograph.campaigns.v1 import campaigns_pb2_grpc
+from heliograph.campaigns.v1 import campaigns_pb2_grpc, events_pb2
+from heliograph_campaigns.domain import Campaign, CampaignState, Content, Draft
 from heliograph_campaigns.tables import metadata
 from heliograph_kit import migrations
 from heliograph_kit.auth import InternalTokens
@@ -324,6 +325,31 @@ async def test_a_campaign_that_began_is_neither_changed_nor_paused_nor_resumed(i
             assert await refused(call) == (Status.FAILED_PRECONDITION, reason), state
     deleted = await idle.stub.DeleteCampaign(pb.DeleteCampaignRequest(name=campaign.name))
     assert deleted.state == pb.Campaign.STATE_DELETED
+
+
+async def test_every_change_is_announced_with_the_segment_and_a_greater_revision(idle: Service) -> None:
+    campaign = await idle.create(schedule=tomorrow())
+    await idle.stub.PauseCampaign(pb.PauseCampaignRequest(name=campaign.name))
+    changed = a_campaign(name=campaign.name, display_name="Other")
+    await idle.stub.UpdateCampaign(
+        pb.UpdateCampaignRequest(campaign=changed, update_mask=FieldMask(paths=["display_name"]))
+    )
+    await idle.stub.ResumeCampaign(pb.ResumeCampaignRequest(name=campaign.name))
+    await idle.stub.DeleteCampaign(pb.DeleteCampaignRequest(name=campaign.name))
+    rows = await idle.rows("SELECT payload FROM campaigns.outbox WHERE type LIKE '%CampaignUpdated' ORDER BY seq")
+    told = [events_pb2.CampaignUpdated.FromString(bytes(row[0])) for row in rows]
+    assert [each.state for each in told] == ["SCHEDULED", "PAUSED", "PAUSED", "SCHEDULED", "DELETED"]
+    assert {tuple(each.segments) for each in told} == {(SEGMENT,)}
+    revisions = [each.revision for each in told]
+    assert revisions == sorted(set(revisions))
+
+
+def test_of_two_changes_the_second_is_later_also_when_the_clock_stands_or_goes_back() -> None:
+    now = datetime(2026, 3, 4, tzinfo=UTC)
+    draft = Draft(display_name="x", segment=SEGMENT, channel="EMAIL", content=Content())
+    campaign = Campaign("shop", "c1", draft, CampaignState.PAUSED, "", 1, now, now)
+    assert campaign.changed_at(now) == campaign.changed_at(now - timedelta(hours=1)) == now + timedelta(microseconds=1)
+    assert campaign.changed_at(now + timedelta(seconds=1)) == now + timedelta(seconds=1)
 
 
 def test_the_migrations_build_what_the_tables_declare(values: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 from opentelemetry import trace
 from sqlalchemy import text
 
+from heliograph.journeys.v1 import events_pb2 as journey_events_pb2
 from heliograph.journeys.v1 import journeys_pb2 as pb
 from heliograph.journeys.v1 import journeys_pb2_grpc
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
@@ -409,6 +410,27 @@ async def test_other_projects_see_nothing(journeys: Stub) -> None:
     other = journey.name.replace("projects/shop", "projects/other")
     code, reason, _ = await refused(journeys.GetJourney(pb.GetJourneyRequest(name=other)))
     assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "JOURNEY_NOT_FOUND")
+
+
+async def test_every_change_is_announced_with_the_segment_and_a_greater_revision(
+    journeys: Stub, service: Runtime[JourneysSettings]
+) -> None:
+    name, _ = await published(journeys)
+    await journeys.CancelJourney(pb.CancelJourneyRequest(name=name))
+    await journeys.DeleteJourney(pb.DeleteJourneyRequest(name=name))
+    async with service.database.transaction() as conn:
+        statement = "SELECT payload FROM journeys.outbox WHERE type LIKE '%JourneyUpdated' ORDER BY seq"
+        payloads = (await conn.execute(text(statement))).scalars().all()
+    told = [journey_events_pb2.JourneyUpdated.FromString(bytes(payload)) for payload in payloads]
+    assert [told[0].state, told[1].state, *(each.state for each in told[-2:])] == [
+        "DRAFT",
+        "ACTIVE",
+        "CANCELLED",
+        "DELETED",
+    ]
+    assert {tuple(each.segments) for each in told} == {(SEGMENT,)}
+    revisions = [each.revision for each in told]
+    assert revisions == sorted(set(revisions))
 
 
 async def test_a_draft_can_be_deleted_once(journeys: Stub) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COHORTS = 100
 MAX_ADDITIONAL_TREATMENTS = 4
 MAX_LEAD = timedelta(days=365)
@@ -239,6 +240,18 @@ class Campaign:
     def etag(self) -> str:
         """A value that differs after every change."""
         return f"{self.version}-{self.update_time.timestamp():.6f}"
+
+    @property
+    def revision(self) -> int:
+        """A number that grows with every change: microseconds since 1970."""
+        return (self.update_time - _EPOCH) // timedelta(microseconds=1)
+
+    def changed_at(self, now: datetime) -> datetime:
+        """Return when a change that is made now happens: later than the one before, whatever clocks say.
+
+        Without it two changes could share an etag, and who hears of them could not tell which was the last.
+        """
+        return max(now, self.update_time + timedelta(microseconds=1))
 
     def contents(self) -> tuple[Content, ...]:
         """What each treatment says; the default treatment first, so the index is the treatment id."""

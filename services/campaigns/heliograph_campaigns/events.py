@@ -29,7 +29,12 @@ def campaign_updated(campaign: Campaign) -> Outgoing:
     name = campaign_name(campaign.project, campaign.id)
     return Outgoing(
         subject=changes_subject("campaigns", campaign.project, "campaign_updated"),
-        message=events_pb2.CampaignUpdated(campaign=name, state=campaign.state),
+        message=events_pb2.CampaignUpdated(
+            campaign=name,
+            state=campaign.state,
+            segments=[campaign.draft.segment],
+            revision=campaign.revision,
+        ),
         id=derived_id("campaign-updated", name, campaign.state, campaign.etag),
         project=campaign.project,
     )

@@ -119,7 +119,7 @@ class Runner:
             due = await self._store.due(conn, now, _DUE_AT_ONCE)
             for campaign, trace in due:
                 await self._store.add_run(conn, new_run(campaign, now, trace))
-                started = replace(campaign, state=CampaignState.EXECUTING, update_time=now)
+                started = replace(campaign, state=CampaignState.EXECUTING, update_time=campaign.changed_at(now))
                 await self._store.change(conn, started)
                 await self._outbox.add(conn, events.campaign_updated(started))
         if due:
@@ -276,7 +276,7 @@ class Runner:
                     campaign,
                     state=CampaignState.INVALID,
                     state_reason=reason,
-                    update_time=now,
+                    update_time=campaign.changed_at(now),
                 )
                 await self._store.change(conn, invalid)
                 await self._outbox.add(conn, events.campaign_updated(invalid))
@@ -296,6 +296,6 @@ async def complete(
         await outbox.add(conn, events.run_updated(project, campaign_id, run_id, RunState.COMPLETED))
         campaign = await store.get(conn, project, campaign_id, lock=True)
         if campaign is not None and campaign.state is CampaignState.EXECUTING:
-            done = replace(campaign, state=CampaignState.COMPLETED, update_time=now)
+            done = replace(campaign, state=CampaignState.COMPLETED, update_time=campaign.changed_at(now))
             await store.change(conn, done)
             await outbox.add(conn, events.campaign_updated(done))

@@ -159,7 +159,7 @@ class Campaigns:
             _check_editable(current, etag)
             if current.version != before.version:
                 raise StaleEtag
-            changed = replace(current, draft=draft, version=current.version + 1, update_time=now)
+            changed = replace(current, draft=draft, version=current.version + 1, update_time=current.changed_at(now))
             await self._store.change(conn, changed, new_version=True)
             await self._outbox.add(conn, events.campaign_updated(changed))
         self._wake()
@@ -280,7 +280,7 @@ class Campaigns:
         state: CampaignState,
         reason: str = "",
     ) -> Campaign:
-        moved = replace(campaign, state=state, state_reason=reason, update_time=self._clock.now())
+        moved = replace(campaign, state=state, state_reason=reason, update_time=campaign.changed_at(self._clock.now()))
         await self._store.change(conn, moved)
         await self._outbox.add(conn, events.campaign_updated(moved))
         return moved

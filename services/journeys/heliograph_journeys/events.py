@@ -34,7 +34,13 @@ def journey_updated(journey: Journey, *, deleted: bool = False) -> Outgoing:
     state = "DELETED" if deleted else str(journey.state)
     return Outgoing(
         changes_subject("journeys", journey.project, "journey_updated"),
-        events_pb2.JourneyUpdated(journey=journey.name, state=state),
+        events_pb2.JourneyUpdated(
+            journey=journey.name,
+            state=state,
+            segments=[journey.draft.segment] if journey.draft.segment else [],
+            # Deleting leaves no journey behind that could have a revision of its own.
+            revision=journey.revision + deleted,
+        ),
         derived_id(journey.name, str(journey.revision), state),
         journey.project,
     )

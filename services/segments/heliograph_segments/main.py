@@ -18,6 +18,7 @@ from heliograph_segments.service.jobs import Jobs
 from heliograph_segments.service.listings import Listings
 from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import Segments
+from heliograph_segments.service.uses import Uses
 from heliograph_segments.servicers import AudienceServicer, EndpointServicer, JobServicer, SegmentServicer
 from heliograph_segments.tables import mail, metadata
 
@@ -42,6 +43,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     runtime.on_close(keeper.close)
     reader = Reader(database, keeper, Listings())
     audiences = Audiences(database, clock, reader)
+    uses = Uses(database, inbox)
     area = "heliograph.segments.v1"
     runtime.add_servicer(
         endpoints_pb2_grpc.add_EndpointServiceServicer_to_server,
@@ -50,7 +52,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     )
     runtime.add_servicer(
         segments_pb2_grpc.add_SegmentServiceServicer_to_server,
-        SegmentServicer(Segments(database, runtime.outbox, clock, reader)),
+        SegmentServicer(Segments(database, runtime.outbox, clock, reader), uses),
         f"{area}.SegmentService",
     )
     runtime.add_servicer(jobs_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(jobs), f"{area}.JobService")
@@ -61,6 +63,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     )
     runtime.add_consumer(ActivityRecorder(database, inbox).consumer(runtime.bus))
     runtime.add_consumer(ProjectEraser(database, inbox).consumer(runtime.bus))
+    runtime.add_consumer(uses.consumer(runtime.bus))
     runtime.add_worker("imports", importer.run)
     runtime.add_worker("indexes", keeper.run, every_role=True)
     if settings.snapshot_days:

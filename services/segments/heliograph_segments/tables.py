@@ -16,7 +16,7 @@ from sqlalchemy import (
     Table,
 )
 from sqlalchemy import Text as String
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from heliograph_kit.outbox import outbox_tables
 
@@ -101,6 +101,22 @@ segment_versions = Table(
     Column("display_name", String, nullable=False),
     Column("rules", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+# What campaigns and journeys announced last about the segments they use; those that ended stay, not in use.
+segment_uses = Table(
+    "segment_uses",
+    metadata,
+    Column("project", String, primary_key=True),
+    # CAMPAIGN or JOURNEY
+    Column("kind", String, primary_key=True),
+    # The id of the campaign or journey.
+    Column("user_key", String, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("in_use", Boolean, nullable=False),
+    Column("segment_ids", ARRAY(String), nullable=False),
+    Index("segment_uses_open", "project", postgresql_where="in_use"),
 )
 
 snapshots = Table(

@@ -25,6 +25,7 @@ from heliograph_segments.domain.segments import (
     SegmentReference,
     SetDimension,
 )
+from heliograph_segments.domain.uses import Use, UseKind
 from heliograph_segments.store.segments import Segment
 
 T = TypeVar("T")
@@ -37,6 +38,10 @@ _ATTRIBUTE_OPERATORS = {0: AttributeOperator.INCLUSIVE} | {
 }
 _METRIC_OPERATORS: Mapping[int, MetricOperator] = {
     segments_pb2.MetricDimension.Operator.Value(f"OPERATOR_{how}"): how for how in MetricOperator
+}
+_USERS = {
+    UseKind.CAMPAIGN: ("campaigns", segments_pb2.SegmentUse.KIND_CAMPAIGN),
+    UseKind.JOURNEY: ("journeys", segments_pb2.SegmentUse.KIND_JOURNEY),
 }
 _SET_OPERATORS = {0: False, 1: False, 2: True}
 _DURATIONS: Mapping[int, RecencyDuration] = {
@@ -162,6 +167,17 @@ def write_segment(segment: Segment) -> segments_pb2.Segment:
         create_time=timestamp(segment.created_at),
         update_time=timestamp(segment.updated_at),
         tags=segment.tags,
+    )
+
+
+def write_use(use: Use) -> segments_pb2.SegmentUse:
+    """Return who uses a segment as a message."""
+    collection, kind = _USERS[use.kind]
+    return segments_pb2.SegmentUse(
+        name=format_name(use.project, collection, use.user_id),
+        kind=kind,
+        state=use.state,
+        segments=[format_name(use.project, "segments", segment_id) for segment_id in use.segment_ids],
     )
 
 

@@ -19,8 +19,9 @@ from heliograph_segments.domain.segments import Rules
 from heliograph_segments.errors import refuse
 from heliograph_segments.index.evaluation import ClauseCount
 from heliograph_segments.service.segments import Draft, Segments
+from heliograph_segments.service.uses import Uses
 from heliograph_segments.servicers.endpoint_messages import write_endpoint
-from heliograph_segments.servicers.segment_messages import read_rules, write_segment
+from heliograph_segments.servicers.segment_messages import read_rules, write_segment, write_use
 from heliograph_segments.store.requests import Request
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -34,9 +35,10 @@ _UPDATABLE = ("display_name", "rules")
 class SegmentServicer(segments_pb2_grpc.SegmentServiceServicer):
     """Parses, calls, translates."""
 
-    def __init__(self, segments: Segments) -> None:
+    def __init__(self, segments: Segments, uses: Uses) -> None:
         """Take the use cases."""
         self._segments = segments
+        self._uses = uses
 
     async def CreateSegment(self, request: segments_pb2.CreateSegmentRequest, context: Context) -> segments_pb2.Segment:
         """Create a segment."""
@@ -116,6 +118,18 @@ class SegmentServicer(segments_pb2_grpc.SegmentServiceServicer):
         token = next_token(call, (str(shown[-1].version),)) if len(versions) > page.size else ""
         return segments_pb2.ListSegmentVersionsResponse(segments=map(write_segment, shown), next_page_token=token)
 
+    async def ListSegmentUses(
+        self, request: segments_pb2.ListSegmentUsesRequest, context: Context
+    ) -> segments_pb2.ListSegmentUsesResponse:
+        """List who uses a segment."""
+        name = parse_name(request.parent, "segments", field="parent")
+        call = f"ListSegmentUses {request.parent}"
+        page = page_of(call, request.page_size, request.page_token)
+        uses = await self._uses.page(name.project, name.id, page.size + 1, pair_of(page.after))
+        shown = uses[: page.size]
+        token = next_token(call, (shown[-1].kind, shown[-1].user_id)) if len(uses) > page.size else ""
+        return segments_pb2.ListSegmentUsesResponse(uses=map(write_use, shown), next_page_token=token)
+
     async def ExplainSegment(
         self, request: segments_pb2.ExplainSegmentRequest, context: Context
     ) -> segments_pb2.ExplainSegmentResponse:
@@ -165,6 +179,21 @@ def position_of(after: tuple[str, ...] | None) -> tuple[datetime, str] | None:
         return datetime.fromisoformat(time), name
     except ValueError as error:
         raise PageTokenInvalid from error
+
+
+def pair_of(after: tuple[str, ...] | None) -> tuple[str, str] | None:
+    """Return the position in a page token: two texts.
+
+    Raises:
+        PageTokenInvalid: it holds something else.
+    """
+    if after is None:
+        return None
+    try:
+        first, second = after
+    except ValueError as error:
+        raise PageTokenInvalid from error
+    return first, second
 
 
 def _version_of(after: tuple[str, ...]) -> int:
