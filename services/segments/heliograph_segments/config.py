@@ -53,6 +53,22 @@ class SegmentsSettings(ServiceSettings):
         default=0, ge=0, le=36_500, description="how long frozen audiences are kept, days; 0 keeps them for ever"
     )
 
+    membership_change_seconds: float = Field(
+        default=1,
+        ge=0.05,
+        le=3600,
+        description="how often segments in use are looked at for changed endpoints, seconds",
+    )
+    membership_time_seconds: float = Field(
+        default=60,
+        ge=0.05,
+        le=86_400,
+        description="how often segments in use are looked at for what only time or events change, seconds",
+    )
+    membership_lease_seconds: float = Field(
+        default=15, ge=0.2, le=600, description="how long a segment in use stands still when its worker dies, seconds"
+    )
+
     @field_validator("import_root", "index_folder")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from heliograph.segments.v1 import events_pb2
 from heliograph_kit.ids import derived_id
+from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name
 from heliograph_kit.outbox import Outgoing
 from heliograph_kit.streams import changes_subject
@@ -24,6 +28,28 @@ def segment_deleted(project: str, segment_id: str) -> Outgoing:
     message = events_pb2.SegmentDeleted(segment=format_name(project, "segments", segment_id))
     subject = changes_subject(SERVICE, project, "segment_deleted")
     return Outgoing(subject, message, derived_id("segment deleted", project, segment_id), project)
+
+
+def membership_changed(
+    project: str,
+    segment_id: str,
+    version: int,
+    sequence: int,
+    as_of: datetime,
+    entered: Sequence[str],
+    left: Sequence[str],
+) -> Outgoing:
+    """Return the announcement that endpoints entered and left a segment in use."""
+    message = events_pb2.MembershipChanged(
+        segment=format_name(project, "segments", segment_id),
+        version=version,
+        sequence=sequence,
+        as_of_time=timestamp(as_of),
+        entered_endpoint_ids=entered,
+        left_endpoint_ids=left,
+    )
+    subject = changes_subject(SERVICE, project, "membership_changed")
+    return Outgoing(subject, message, derived_id("membership changed", project, segment_id, str(sequence)), project)
 
 
 def import_finished(job: Job) -> Outgoing:

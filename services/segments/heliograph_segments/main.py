@@ -16,6 +16,7 @@ from heliograph_segments.service.endpoints import Endpoints
 from heliograph_segments.service.index_keeper import IndexKeeper
 from heliograph_segments.service.jobs import Jobs
 from heliograph_segments.service.listings import Listings
+from heliograph_segments.service.memberships import MembershipWorker, Rhythm
 from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import Segments
 from heliograph_segments.service.uses import Uses
@@ -64,6 +65,13 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     runtime.add_consumer(ActivityRecorder(database, inbox).consumer(runtime.bus))
     runtime.add_consumer(ProjectEraser(database, inbox).consumer(runtime.bus))
     runtime.add_consumer(uses.consumer(runtime.bus))
+    rhythm = Rhythm(
+        changes=timedelta(seconds=settings.membership_change_seconds),
+        time=timedelta(seconds=settings.membership_time_seconds),
+        lease=timedelta(seconds=settings.membership_lease_seconds),
+        retention=timedelta(hours=settings.audience_log_hours),
+    )
+    runtime.add_worker("memberships", MembershipWorker(database, runtime.outbox, clock, reader, rhythm).run)
     runtime.add_worker("imports", importer.run)
     runtime.add_worker("indexes", keeper.run, every_role=True)
     if settings.snapshot_days:

@@ -119,6 +119,41 @@ segment_uses = Table(
     Index("segment_uses_open", "project", postgresql_where="in_use"),
 )
 
+# Who was in each segment in use when its changes were last announced; see store/memberships.py.
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("segment_id", String, primary_key=True),
+    # The version and what the rules were with all sources written out.
+    Column("version", Integer, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    # The number of the last announcement. Begins with the time, so that it grows also over a row made anew.
+    Column("sequence", BigInteger, nullable=False),
+    # The instant that the membership belongs to, on the product's clock; null before the first evaluation.
+    Column("as_of", DateTime(timezone=True)),
+    # The position in the audience log.
+    Column("transaction_id", BigInteger),
+    Column("read_at", DateTime(timezone=True)),
+    # A roaring bitmap of ordinals in the portable format.
+    Column("members", LargeBinary),
+    # Leases and intervals run on the database's clock, as those of imports do.
+    Column("checked_at", DateTime(timezone=True)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("fence", BigInteger, nullable=False),
+)
+
+# The ids of deleted endpoints, written by a trigger, until everybody who may have to announce their leaving has.
+deleted_endpoints = Table(
+    "deleted_endpoints",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("endpoint_id", String, nullable=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=False),
+    Index("deleted_endpoints_age", "deleted_at"),
+)
+
 snapshots = Table(
     "snapshots",
     metadata,

@@ -40,21 +40,21 @@ class Use:
         return self.state not in OVER[self.kind] and bool(self.segment_ids)
 
 
-def reached(segment_id: str, library: Library) -> frozenset[str]:
-    """Return a segment, in its latest version, and every segment that it is built on; missing ones are passed over.
+def built_from(references: Iterable[SegmentReference], library: Library) -> frozenset[SegmentReference]:
+    """Return the references that the library has, and all that those are built on.
 
     A version that is not the latest may be built on others than the latest is, so the ways are those of the versions.
     """
     found: set[SegmentReference] = set()
-    waiting = [SegmentReference(segment_id)]
+    waiting = list(references)
     while waiting:
         reference = waiting.pop()
         if reference not in found and reference in library:
             found.add(reference)
             waiting += library[reference].references()
-    return frozenset(reference.segment_id for reference in found)
+    return frozenset(found)
 
 
-def in_use(named: Iterable[str], library: Library) -> frozenset[str]:
-    """Return the segments that are in use when these are named."""
-    return frozenset().union(*(reached(segment_id, library) for segment_id in named))
+def reached(segment_ids: Iterable[str], library: Library) -> frozenset[str]:
+    """Return segments, in their latest versions, and every segment that they are built on; missing ones are left out."""
+    return frozenset(each.segment_id for each in built_from(map(SegmentReference, segment_ids), library))

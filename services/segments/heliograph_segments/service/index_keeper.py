@@ -12,14 +12,16 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from pyroaring import BitMap
 
 from heliograph_kit.database import Database
+from heliograph_segments.index.bitmaps import of_mask
 from heliograph_segments.index.clauses import Node
+from heliograph_segments.index.columns import microseconds
 from heliograph_segments.index.comparing import difference, differing
 from heliograph_segments.index.evaluation import ClauseCount, Moment, clause_counts, evaluate
 from heliograph_segments.index.partition import PARTITION_BITS, Partition
@@ -117,6 +119,20 @@ class IndexKeeper:
                     matched, remaining = before.match_count + count.match_count, before.remaining_count
                     sums[count.path] = ClauseCount(count.path, matched, remaining + count.remaining_count)
             return list(sums.values())
+
+        return await self._asked(project, ask)
+
+    async def active_between(self, project: str, since: datetime, until: datetime) -> BitMap | None:
+        """Return the ordinals of those last active at or after `since` and before `until`; None as in `members`."""
+        first, end = microseconds(since), microseconds(until)
+
+        async def ask(index: ProjectIndex) -> BitMap:
+            found = BitMap()
+            for number, partition in index.partitions.items():
+                within = (partition.last_active >= first) & (partition.last_active < end)
+                found |= (of_mask(within) & partition.alive).shift(number << PARTITION_BITS)
+                await asyncio.sleep(0)
+            return found
 
         return await self._asked(project, ask)
 

@@ -86,14 +86,23 @@ class Reader:
             raise IndexNotLoaded(question.project)
         return counts
 
-    async def members(self, question: Question) -> BitMap:
-        """Return the ordinals of all members."""
+    async def members(self, question: Question, within: BitMap | None = None) -> BitMap:
+        """Return the ordinals of all members; `within` looks at those only."""
         listings = await self.listings(question)
-        found = await self._keeper.members(question.project, question.plan(), Moment(question.now, listings))
+        moment = Moment(question.now, listings)
+        found = await self._keeper.members(question.project, question.plan(), moment, within)
         if found is not None:
             return found[0]
         async with self._database.transaction() as conn:
-            return await audience.members(conn, question.project, question.compiled(listings))
+            return await audience.members(conn, question.project, question.compiled(listings), within)
+
+    async def active_between(self, project: str, since: datetime, until: datetime) -> BitMap:
+        """Return the ordinals of those whose last activity was at or after `since` and before `until`."""
+        found = await self._keeper.active_between(project, since, until)
+        if found is not None:
+            return found
+        async with self._database.transaction() as conn:
+            return await audience.active_between(conn, project, since, until)
 
     async def sample(self, question: Question, size: int) -> Sequence[int]:
         """Return the ordinals of some members, ascending: those that a fixed hash puts first."""

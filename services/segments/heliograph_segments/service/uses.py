@@ -72,7 +72,7 @@ class Uses:
                 raise SegmentNotFound(project, segment_id)
             named = await store.named(conn, project)
             library = await store.library_of(conn, project, named)
-            leading = {name for name in named if segment_id in reached(name, library)}
+            leading = {name for name in named if segment_id in reached([name], library)}
             found = await store.page(conn, project, leading, count, after)
         return [replace(use, segment_ids=tuple(name for name in use.segment_ids if name in leading)) for use in found]
 

@@ -26,7 +26,18 @@ _ERASE_ENDPOINTS = text(
     "DELETE FROM segments.endpoints WHERE project = :project AND endpoint_key IN "
     "(SELECT endpoint_key FROM segments.endpoints WHERE project = :project LIMIT :portion) RETURNING ordinal"
 )
-_ERASED = ("users", "segment_versions", "segments", "snapshots", "import_jobs", "requests", "segment_uses", "counters")
+_ERASED = (
+    "memberships",
+    "deleted_endpoints",
+    "users",
+    "segment_versions",
+    "segments",
+    "snapshots",
+    "import_jobs",
+    "requests",
+    "segment_uses",
+    "counters",
+)
 
 
 async def move(conn: AsyncConnection, project: str, latest: Mapping[str, datetime]) -> None:

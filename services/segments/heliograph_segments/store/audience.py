@@ -40,6 +40,10 @@ _ORDINALS = text(
     "SELECT endpoint_key, ordinal FROM segments.endpoints WHERE project = :project "
     "AND endpoint_key = ANY (CAST(:keys AS text[]))"
 )
+_ACTIVE = text(
+    "SELECT ordinal FROM segments.endpoints WHERE project = :project "
+    "AND last_active_at >= :since AND last_active_at < :until"
+)
 _FORGET = text("DELETE FROM segments.snapshots WHERE as_of < :before")
 _INSERT = text(
     "INSERT INTO segments.snapshots "
@@ -69,20 +73,30 @@ async def sample(conn: AsyncConnection, project: str, segment: Compiled, size: i
     return sorted(rows.scalars())
 
 
-async def members(conn: AsyncConnection, project: str, segment: Compiled) -> BitMap:
-    """Return the ordinals of all members.
+async def members(conn: AsyncConnection, project: str, segment: Compiled, within: BitMap | None = None) -> BitMap:
+    """Return the ordinals of all members; `within` looks at those only.
 
     They come packed, eight bytes each and a partition of 2^20 ordinals a row: a row object per member would take
     seconds per million. Ordinals fit into 32 bits: four thousand million endpoints a project, deleted ones included.
     """
     statement = text(
         "SELECT string_agg(int8send(e.ordinal), ''::bytea) AS packed "  # noqa: S608
-        f"FROM {segment.source} WHERE {segment.where} GROUP BY e.ordinal >> {PARTITION_BITS}"
+        f"FROM {segment.source} WHERE {segment.where} "
+        + ("" if within is None else "AND e.ordinal = ANY (CAST(:within AS bigint[])) ")
+        + f"GROUP BY e.ordinal >> {PARTITION_BITS}"
     )
+    parameters = {"project": project, **segment.parameters}
+    if within is not None:
+        parameters["within"] = within.to_array().tolist()
     found = BitMap()
-    for packed in (await conn.execute(statement, {"project": project, **segment.parameters})).scalars():
+    for packed in (await conn.execute(statement, parameters)).scalars():
         found |= of_numbers(np.frombuffer(packed, dtype=">i8"))
     return found
+
+
+async def active_between(conn: AsyncConnection, project: str, since: datetime, until: datetime) -> BitMap:
+    """Return the ordinals of those whose last activity was at or after `since` and before `until`."""
+    return BitMap((await conn.execute(_ACTIVE, {"project": project, "since": since, "until": until})).scalars())
 
 
 async def get_snapshot(conn: AsyncConnection, project: str, snapshot_id: str) -> Snapshot | None:
