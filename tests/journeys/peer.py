@@ -5,6 +5,7 @@ Stands where the real ones stand in the acceptance tests; here it can be told wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,8 +32,14 @@ class Peer(
     snapshots: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     freezes: list[str] = field(default_factory=list)
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared: reading endpoints waits until it is set."""
     read_fields: set[tuple[str, ...]] = field(default_factory=set)
     target: str = ""
+
+    def __post_init__(self) -> None:
+        """Let endpoints be read."""
+        self.reading.set()
 
     def add_template(self, name: str, kind: str = "EMAIL", variables: tuple[str, ...] = ()) -> None:
         """Let a template exist, at version 3."""
@@ -76,6 +83,7 @@ class Peer(
         self, request: audience_pb2.ReadEndpointsRequest, context: Context
     ) -> audience_pb2.MemberPage:
         assert len(request.endpoint_ids) <= 500
+        await self.reading.wait()
         self.read_fields.add(tuple(request.fields))
         ids = [id_ for id_ in request.endpoint_ids if id_ not in self.deleted]
         return audience_pb2.MemberPage(

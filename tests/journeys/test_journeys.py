@@ -17,12 +17,19 @@ from heliograph.journeys.v1 import journeys_pb2 as pb
 from heliograph.journeys.v1 import journeys_pb2_grpc
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
 from heliograph.projects.v1 import events_pb2 as projects_events_pb2
+from heliograph.segments.v1 import events_pb2 as segments_events_pb2
 from heliograph_journeys.config import JourneysSettings
+from heliograph_journeys.crowd import Crowd
+from heliograph_journeys.erasing import Erasing
 from heliograph_journeys.state import draft_from_json, draft_to_json
-from heliograph_journeys.tables import metadata
+from heliograph_journeys.store import JourneyStore
+from heliograph_journeys.tables import mail, metadata
 from heliograph_journeys.translate import draft_from_proto
+from heliograph_journeys.working import Bell, Tables
 from heliograph_kit.bus import Bus
 from heliograph_kit.clock import ManualClock
+from heliograph_kit.consumer import Delivery
+from heliograph_kit.inbox import Inbox
 from heliograph_kit.migrations import differences
 from heliograph_kit.runtime import Runtime
 from heliograph_kit.streams import changes_subject
@@ -438,3 +445,87 @@ async def test_a_draft_can_be_deleted_once(journeys: Stub) -> None:
     await journeys.DeleteJourney(pb.DeleteJourneyRequest(name=name))
     code, reason, _ = await refused(journeys.DeleteJourney(pb.DeleteJourneyRequest(name=name)))
     assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "JOURNEY_NOT_FOUND")
+
+
+async def test_an_erased_user_leaves_from_wherever_he_is_and_nothing_is_known_of_him(
+    journeys: Stub, mailroom: Mailroom, bus: Bus, clock: ManualClock, service: Runtime[JourneysSettings]
+) -> None:
+    _, run = await published(journeys)
+    inside = await _passed(journeys, run)
+    await waiting_at(journeys, run, pause=inside)
+    listed = await journeys.ListParticipants(pb.ListParticipantsRequest(parent=run, state=pb.Participant.STATE_ACTIVE))
+    gone = [participant.endpoint_id for participant in listed.participants[:2]]
+    async with service.database.transaction() as conn:
+        statement = "SELECT ordinal FROM journeys.participants WHERE endpoint_id = ANY(:ids)"
+        ordinals = list((await conn.execute(text(statement), {"ids": gone})).scalars())
+    erasure = f"{PARENT}/erasures/x1"
+    asked = segments_events_pb2.UserErased(erasure=erasure, user_id="u1", endpoint_ids=gone, ordinals=ordinals)
+    for number in range(2):
+        await bus.publish(
+            changes_subject("segments", "shop", "user_erased"),
+            asked.SerializeToString(),
+            id=f"erased-{number}",
+            type=asked.DESCRIPTOR.full_name,
+            project="shop",
+        )
+    metrics = await waiting_at(journeys, run, pause=inside - 2)
+    assert metrics.exited_counts["ERASED"] == 2
+    assert {s.activity_id: dict(s.left_counts) for s in metrics.steps}["pause"] == {"ERASED": 2}
+
+    async def answered() -> list[bytes]:
+        async with service.database.transaction() as conn:
+            done = "SELECT payload FROM journeys.outbox WHERE type LIKE '%ErasureDone'"
+            found = list((await conn.execute(text(done))).scalars())
+            return found if len(found) == 2 else []
+
+    # Asked twice, answered twice: the first answer may have been lost.
+    payloads = await eventually(answered)
+    assert {segments_events_pb2.ErasureDone.FromString(bytes(each)).service for each in payloads} == {"journeys"}
+    async with service.database.transaction() as conn:
+        for table in ("participants", "members"):
+            count = f"SELECT count(*) FROM journeys.{table} WHERE endpoint_id = ANY(:ids)"
+            assert (await conn.execute(text(count), {"ids": gone})).scalar_one() == 0
+        taken = await conn.execute(text("SELECT payload FROM journeys.outbox WHERE type LIKE '%StepTaken'"))
+        steps = [journey_events_pb2.StepTaken.FromString(bytes(each)) for each in taken.scalars()]
+    assert [list(step.endpoint_ids) for step in steps if step.outcome == "ERASED"] == [["", ""]]
+    clock.advance(timedelta(days=1))
+    await waiting_at(journeys, run, opened=inside - 2)
+    clock.advance(timedelta(hours=12))
+    await eventually(lambda: len(mailroom.sent("again")) == inside - 2)
+    assert not set(mailroom.sent("again")) & set(gone)
+
+
+async def test_a_set_that_is_being_handed_over_loses_the_erased_and_is_taken_again(
+    journeys: Stub, clock: ManualClock, service: Runtime[JourneysSettings], peer: Peer
+) -> None:
+    """Who holds it would write them back as if nobody had left."""
+    peer.reading.clear()
+    try:
+        _, run = await published(journeys)
+        inside = await _passed(journeys, run)
+        async with service.database.transaction() as conn:
+            statement = "SELECT endpoint_ids, ordinals FROM journeys.chunks WHERE lease_token > 0 ORDER BY chunk_id"
+
+            async def held() -> Any:
+                return (await conn.execute(text(statement))).first()
+
+            chunk = await eventually(held)
+        gone, ordinals = chunk.endpoint_ids[:1], chunk.ordinals[:1]
+        erasing = Erasing(
+            database=service.database,
+            store=JourneyStore(),
+            crowd=Crowd(),
+            outbox=service.outbox,
+            inbox=Inbox(mail),
+            clock=clock,
+            tables=Tables(),
+            bell=Bell(),
+        )
+        asked = segments_events_pb2.UserErased(erasure=f"{PARENT}/erasures/x1", endpoint_ids=gone, ordinals=ordinals)
+        subject = changes_subject("segments", "shop", "user_erased")
+        delivery = Delivery("x1", "", subject, "shop", asked.SerializeToString(), 1, clock.now(), {})
+        await erasing.handle([delivery])
+    finally:
+        peer.reading.set()
+    metrics = await waiting_at(journeys, run, pause=inside - 1)
+    assert metrics.exited_counts["ERASED"] == 1

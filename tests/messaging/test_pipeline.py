@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sqlalchemy import text
 
 from heliograph.messaging.v1 import channels_pb2, dispatch_pb2, events_pb2, messages_pb2
+from heliograph.segments.v1 import events_pb2 as segments_events_pb2
 from heliograph_channels import (
     Accepted,
     OutgoingMessage,
@@ -25,9 +26,11 @@ from heliograph_channels import (
     Unsupported,
 )
 from heliograph_kit.ids import derived_id
+from heliograph_kit.streams import changes_subject
 from heliograph_kit.testing import eventually
 from heliograph_messaging.pipeline import sending
-from tests.messaging.conftest import PARENT, Service, Started, a_batch
+from heliograph_messaging.store import erased
+from tests.messaging.conftest import PARENT, PROJECT, Service, Started, a_batch
 
 pytestmark = pytest.mark.integration
 S = messages_pb2.MessageStatus
@@ -339,3 +342,53 @@ async def test_the_send_span_belongs_to_the_trace_of_whoever_produced_the_batch(
     assert {format(span.context.trace_id, "032x") for span in spans if span.context} == {trace}
     assert sorted((span.attributes or {})["messaging.batch.message_count"] for span in spans) == [2, 10]  # type: ignore[type-var]
     assert {row.trace_id for row in await service.rows()} == {trace}
+
+
+async def test_nothing_that_waits_is_sent_to_an_erased_user_and_nothing_is_told_of_him(service: Service) -> None:
+    await service.set_up("EMAIL")
+    erasure = f"{PARENT}/erasures/x1"
+    asked = segments_events_pb2.UserErased(erasure=erasure, user_id="u1", endpoint_ids=["e000001"], ordinals=[8])
+    subject = changes_subject("segments", PROJECT, "user_erased")
+    bus = service.runtime.bus
+    kind = asked.DESCRIPTOR.full_name
+    # Asked twice, answered twice: the first answer may have been lost.
+    for number in range(2):
+        await bus.publish(subject, asked.SerializeToString(), id=f"erased-{number}", type=kind, project=PROJECT)
+
+    async def answered() -> list[bytes]:
+        async with service.runtime.database.transaction() as conn:
+            statement = "SELECT payload FROM messaging.outbox WHERE type LIKE '%ErasureDone'"
+            found = list((await conn.execute(text(statement))).scalars())
+            return found if len(found) == 2 else []
+
+    payloads = await eventually(answered)
+    done = segments_events_pb2.ErasureDone(erasure=erasure, service="messaging")
+    assert [segments_events_pb2.ErasureDone.FromString(bytes(payload)) for payload in payloads] == [done, done]
+    batch = a_batch(mails(3))
+    batch.recipients.ordinals.extend([7, 8, 9])
+    await service.dispatch(batch)
+    status = await service.done(3)
+    assert (status.accepted_count, status.skipped_count) == (2, 1)
+    gone = [row for row in await service.rows() if row.reason == "ENDPOINT_ERASED"]
+    assert [(row.endpoint_id, row.address) for row in gone] == [("", "")]
+    assert sorted(message.attributes["endpoint_id"] for message in service.scripted.sent) == ["e000000", "e000002"]
+    told = {event.reason: (event.endpoint_id, event.user_id) for event in await service.events(3)}
+    assert told["ENDPOINT_ERASED"] == ("", "")
+    # Somebody new under the same id has another ordinal.
+    again = a_batch(mails(3), run_id="run2")
+    again.recipients.ordinals.extend([7, 10, 9])
+    await service.dispatch(again)
+    assert (await service.done(3, "run2")).accepted_count == 3
+
+
+async def test_what_was_to_be_tried_again_is_dropped_when_the_user_is_erased(service: Service) -> None:
+    await service.set_up("EMAIL")
+    service.scripted.answer = lambda _: Rejected(RejectReason.THROTTLED, retryable=True)
+    batch = a_batch(mails(1))
+    batch.recipients.ordinals.append(8)
+    await service.dispatch(batch)
+    await eventually(lambda: bool(service.scripted.calls))
+    async with service.runtime.database.transaction() as conn:
+        await erased.add(conn, PROJECT, [8])
+    await service.done(1)
+    assert [row.reason for row in await service.rows()] == ["ENDPOINT_ERASED"]

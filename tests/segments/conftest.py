@@ -9,7 +9,13 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from heliograph.segments.v1 import audience_pb2_grpc, endpoints_pb2_grpc, jobs_pb2_grpc, segments_pb2_grpc
+from heliograph.segments.v1 import (
+    audience_pb2_grpc,
+    endpoints_pb2_grpc,
+    erasures_pb2_grpc,
+    jobs_pb2_grpc,
+    segments_pb2_grpc,
+)
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.rpc import channel
 from heliograph_kit.runtime import Runtime, running
@@ -22,11 +28,12 @@ SECRET = "tests-tests-tests-tests-tests-tests-1"
 
 
 class Api:
-    """Stubs of all four services over one channel."""
+    """Stubs of all services over one channel."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.endpoints: endpoints_pb2_grpc.EndpointServiceAsyncStub = endpoints_pb2_grpc.EndpointServiceStub(channel)
         self.segments: segments_pb2_grpc.SegmentServiceAsyncStub = segments_pb2_grpc.SegmentServiceStub(channel)
+        self.erasures: erasures_pb2_grpc.ErasureServiceAsyncStub = erasures_pb2_grpc.ErasureServiceStub(channel)
         self.jobs: jobs_pb2_grpc.JobServiceAsyncStub = jobs_pb2_grpc.JobServiceStub(channel)
         self.audience: audience_pb2_grpc.AudienceServiceAsyncStub = audience_pb2_grpc.AudienceServiceStub(channel)
 

@@ -12,6 +12,7 @@ import nats.js.errors
 
 from heliograph.analytics.v1 import analytics_pb2_grpc, ingestion_pb2_grpc
 from heliograph_analytics.config import AnalyticsSettings
+from heliograph_analytics.erasing import ERASURES, Eraser
 from heliograph_analytics.ingestion import Ingestion
 from heliograph_analytics.recorder import Recorder
 from heliograph_analytics.reports import Reports
@@ -63,11 +64,13 @@ async def build(runtime: Runtime[AnalyticsSettings]) -> None:
         for delivery in deliveries:
             await store.drop_project(delivery.project)
 
+    eraser = Eraser(store, runtime.bus, runtime.clock)
     for stream, durable, subject, handler in (
         ("EVENTS", "analytics-events", "events.*", recorder.events),
         ("MESSAGES", "analytics-messages", "messages.*", recorder.messages),
         ("CHANGES", "analytics-steps", "changes.journeys.*.step_taken", recorder.steps),
         ("CHANGES", "analytics-projects", "changes.projects.*.project_deleted", projects_deleted),
+        ("CHANGES", ERASURES, "changes.segments.*.user_erased", eraser.handle),
     ):
         runtime.add_consumer(
             Consumer(

@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE TABLE IF NOT EXISTS applied (consumer VARCHAR NOT NULL, id VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL);
 CREATE TABLE IF NOT EXISTS seen (key UHUGEINT NOT NULL, seen_at TIMESTAMP NOT NULL);
+CREATE TABLE IF NOT EXISTS erased (project VARCHAR NOT NULL, key UHUGEINT NOT NULL, erased_at TIMESTAMP NOT NULL);
 """
 
 
@@ -117,11 +118,45 @@ class EventStore:
         def work() -> int:
             with self._transaction():
                 self._writer.execute("DELETE FROM applied WHERE applied_at < ?", [_naive(now - APPLIED_FOR)])
+                self._writer.execute("DELETE FROM erased WHERE erased_at < ?", [_naive(now - APPLIED_FOR)])
                 self._writer.execute("DELETE FROM seen WHERE seen_at < ?", [_naive(now - SEEN_FOR - _SLACK)])
                 found = self._writer.execute("DELETE FROM events WHERE time < ?", [_naive(now - retention)]).fetchone()
             return int(found[0]) if found else 0
 
         return await self._write(work)
+
+    async def erase(
+        self,
+        consumer: str,
+        arrived: Arrived,
+        project: str,
+        *,
+        endpoint_ids: Sequence[str],
+        user_id: str,
+        erased_at: datetime,
+        now: datetime,
+    ) -> None:
+        """Delete every event of endpoints and of a user, also those until `erased_at` that are still to come.
+
+        Endpoint ids are compared without case. Safe to repeat.
+        """
+        endpoints = [endpoint_id.lower() for endpoint_id in endpoint_ids]
+
+        def work() -> None:
+            with self._transaction():
+                self._writer.execute(
+                    "DELETE FROM events WHERE project = ? AND (lower(endpoint) IN (SELECT unnest(?)) OR user_id = ?)",
+                    [project, endpoints, user_id],
+                )
+                # Only hashes stay: they are enough to know the late ones by.
+                self._writer.execute(
+                    "INSERT INTO erased SELECT ?, md5_number(key), ? FROM (SELECT unnest(?) AS key)",
+                    [project, _naive(erased_at), [*(f"endpoint {each}" for each in endpoints), f"user {user_id}"]],
+                )
+                self._writer.execute("INSERT INTO applied VALUES (?, ?, ?)", [consumer, arrived.id, _naive(now)])
+            self.last_applied = now
+
+        await self._write(work)
 
     async def drop_project(self, project: str) -> None:
         """Delete every event of a project. Safe to repeat."""
@@ -180,6 +215,11 @@ class EventStore:
             "OR place NOT IN (SELECT min(place) FROM fresh WHERE key IS NOT NULL GROUP BY key))",
             [_naive(now - SEEN_FOR)],
         )
+        for key in ("md5_number('endpoint ' || lower(endpoint))", "md5_number('user ' || user_id)"):
+            self._writer.execute(
+                "DELETE FROM fresh WHERE EXISTS (SELECT 1 FROM erased WHERE erased.project = fresh.project "  # noqa: S608
+                f"AND erased.key = {key} AND erased.erased_at >= fresh.time)"
+            )
         self._writer.execute("INSERT INTO seen SELECT key, ? FROM fresh WHERE key IS NOT NULL", [_naive(now)])
         found = self._writer.execute("INSERT INTO events BY NAME SELECT * EXCLUDE (place, key) FROM fresh").fetchone()
         return int(found[0]) if found else 0

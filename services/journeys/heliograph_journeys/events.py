@@ -11,6 +11,7 @@ from heliograph.journeys.v1 import events_pb2
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph.messaging.v1 import events_pb2 as message_events_pb2
 from heliograph.segments.v1 import audience_pb2
+from heliograph.segments.v1 import events_pb2 as segments_events_pb2
 from heliograph_journeys.domain.journey import EVENT_BITS
 from heliograph_journeys.domain.moving import Moved
 from heliograph_journeys.domain.table import MessageStep, StepTable
@@ -44,6 +45,13 @@ def journey_updated(journey: Journey, *, deleted: bool = False) -> Outgoing:
         derived_id(journey.name, str(journey.revision), state),
         journey.project,
     )
+
+
+def erasure_done(project: str, erasure: str, cause: str) -> Outgoing:
+    """Return the answer that an erased user is in no journey any more; `cause` is the id of what asked."""
+    message = segments_events_pb2.ErasureDone(erasure=erasure, service="journeys")
+    subject = changes_subject("journeys", project, "erasure_done")
+    return Outgoing(subject, message, derived_id("erasure done", "journeys", erasure, cause), project)
 
 
 def steps_taken(run: Run, table: StepTable, moved: Moved, now: datetime, move_ids: Sequence[str]) -> list[Outgoing]:

@@ -9,6 +9,7 @@ from heliograph_journeys.changes import CHANGES_CONSUMER, Changes
 from heliograph_journeys.config import JourneysSettings
 from heliograph_journeys.crowd import Crowd
 from heliograph_journeys.entrance import Entrance
+from heliograph_journeys.erasing import ERASURES_CONSUMER, Erasing
 from heliograph_journeys.mover import Mover
 from heliograph_journeys.outcomes import OUTCOMES_CONSUMER, Outcomes
 from heliograph_journeys.peers import Peers
@@ -85,6 +86,16 @@ async def build(runtime: Runtime[JourneysSettings]) -> None:
     inbox = Inbox(mail)
     changes = Changes(database=database, store=store, inbox=inbox)
     outcomes = Outcomes(database=database, store=store, crowd=crowd, inbox=inbox, clock=clock, tables=tables, bell=bell)
+    erasing = Erasing(
+        database=database,
+        store=store,
+        crowd=crowd,
+        outbox=outbox,
+        inbox=inbox,
+        clock=clock,
+        tables=tables,
+        bell=bell,
+    )
     runtime.add_servicer(
         journeys_pb2_grpc.add_JourneyServiceServicer_to_server, JourneyServicer(journeys), SERVICE_NAME
     )
@@ -110,6 +121,17 @@ async def build(runtime: Runtime[JourneysSettings]) -> None:
             durable=CHANGES_CONSUMER,
             subjects=["changes.projects.*.project_deleted"],
             handler=changes.handle,
+        )
+    )
+    runtime.add_consumer(
+        Consumer(
+            runtime.bus,
+            service="journeys",
+            stream="CHANGES",
+            durable=ERASURES_CONSUMER,
+            subjects=["changes.segments.*.user_erased"],
+            handler=erasing.handle,
+            on_dead=inbox.burial(database, ERASURES_CONSUMER),
         )
     )
 

@@ -272,6 +272,18 @@ class JourneyStore:
             {},
         )
 
+    async def runs_with(self, conn: AsyncConnection, project: str, ordinals: Sequence[int]) -> list[Run]:
+        """Return the runs of a project, ended ones too, in which some of these took part."""
+        rows = await conn.execute(
+            text(
+                f"SELECT {_RUN} FROM journeys.runs WHERE project = :project AND EXISTS ("  # noqa: S608
+                "SELECT 1 FROM journeys.participants AS p WHERE p.run_no = runs.run_no "
+                "AND p.ordinal = ANY(CAST(:ordinals AS bigint[]))) ORDER BY run_id"
+            ),
+            {"project": project, "ordinals": list(ordinals)},
+        )
+        return [_run(row) for row in rows]
+
     async def to_sweep(self, conn: AsyncConnection) -> list[Run]:
         """Return cancelled runs whose participants did not leave yet."""
         return await self._open(conn, "state = 'CANCELLED'", {})

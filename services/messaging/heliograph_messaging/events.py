@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
+from heliograph.segments.v1 import events_pb2 as segments_events_pb2
+from heliograph_kit.ids import derived_id
 from heliograph_kit.instants import timestamp
 from heliograph_kit.outbox import Outgoing
-from heliograph_kit.streams import messages_subject
+from heliograph_kit.streams import changes_subject, messages_subject
 from heliograph_messaging.domain.outcomes import Outcome, Status
 from heliograph_messaging.store.records import Row
 
@@ -71,3 +73,10 @@ def outcome_batch(
 def outgoing(told: events_pb2.MessageEventBatch, project: str, id: str) -> list[Outgoing]:
     """Return what goes into the outbox: nothing when there is nothing to tell."""
     return [Outgoing(messages_subject(project), told, id, project)] if told.events else []
+
+
+def erasure_done(project: str, erasure: str, cause: str) -> Outgoing:
+    """Return the answer that nothing will be sent to an erased user any more; `cause` is the id of what asked."""
+    message = segments_events_pb2.ErasureDone(erasure=erasure, service="messaging")
+    subject = changes_subject("messaging", project, "erasure_done")
+    return Outgoing(subject, message, derived_id("erasure done", "messaging", erasure, cause), project)

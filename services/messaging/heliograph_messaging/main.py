@@ -20,8 +20,10 @@ from heliograph_messaging.pipeline.receipts import Receipts
 from heliograph_messaging.pipeline.setup import BatchSetup
 from heliograph_messaging.pipeline.worker import Pipeline
 from heliograph_messaging.projections import (
+    ERASURES_CONSUMER,
     NUMBERS_CONSUMER,
     PROJECTS_CONSUMER,
+    ErasureProjection,
     NumberProjection,
     ProjectProjection,
     SegmentsAudience,
@@ -150,6 +152,17 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
             durable=PROJECTS_CONSUMER,
             subjects=["changes.projects.*.project_deleted"],
             handler=ProjectProjection(database, inbox).handle,
+        )
+    )
+    runtime.add_consumer(
+        Consumer(
+            runtime.bus,
+            service="messaging",
+            stream="CHANGES",
+            durable=ERASURES_CONSUMER,
+            subjects=["changes.segments.*.user_erased"],
+            handler=ErasureProjection(database, inbox, outbox).handle,
+            on_dead=inbox.burial(database, ERASURES_CONSUMER),
         )
     )
 

@@ -1,4 +1,4 @@
-"""What messaging follows of others: numbers of the 10DLC registry, deleted projects; and what it asks of segments."""
+"""What messaging follows of others: numbers of the 10DLC registry, deleted projects, erased users; and what it asks of segments."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from google.protobuf.message import DecodeError
 
 from heliograph.registry10dlc.v1 import events_pb2 as registry_pb2
 from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+from heliograph.segments.v1 import events_pb2 as segments_events_pb2
 from heliograph_kit.consumer import CannotEverWork, Delivery
 from heliograph_kit.database import Database
 from heliograph_kit.errors import Unavailable
 from heliograph_kit.inbox import Inbox
+from heliograph_kit.outbox import Outbox
 from heliograph_messaging.domain.origination import Number
+from heliograph_messaging.events import erasure_done
+from heliograph_messaging.store import erased
 from heliograph_messaging.store.channels import NumberStore, forget_project
 
 NUMBERS_CONSUMER = "messaging-numbers"
 PROJECTS_CONSUMER = "messaging-projects"
+ERASURES_CONSUMER = "messaging-erasures"
 
 
 class NumberProjection:
@@ -64,6 +69,32 @@ class ProjectProjection:
             async with self._database.transaction() as conn:
                 await self._inbox.first_seen(conn, PROJECTS_CONSUMER, [delivery.id])
                 await forget_project(conn, delivery.project)
+
+
+class ErasureProjection:
+    """Remembers the endpoints of erased users, so that nothing that waits is sent to them."""
+
+    def __init__(self, database: Database, inbox: Inbox, outbox: Outbox) -> None:
+        """Take the database, what remembers applied messages, and the announcements."""
+        self._database = database
+        self._inbox = inbox
+        self._outbox = outbox
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Note the endpoints of each announcement and answer it; safe to repeat.
+
+        Raises:
+            CannotEverWork: a payload is no UserErased.
+        """
+        for delivery in deliveries:
+            try:
+                asked = segments_events_pb2.UserErased.FromString(delivery.payload)
+            except DecodeError as error:
+                raise CannotEverWork("not a UserErased") from error
+            async with self._database.transaction() as conn:
+                await self._inbox.first_seen(conn, ERASURES_CONSUMER, [delivery.id])
+                await erased.add(conn, delivery.project, asked.ordinals)
+                await self._outbox.add(conn, erasure_done(delivery.project, asked.erasure, delivery.id))
 
 
 class SegmentsAudience:

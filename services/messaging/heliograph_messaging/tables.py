@@ -175,6 +175,16 @@ messages = Table(
     ),
 )
 
+# Endpoints of erased users, for as long as a batch with them may still come.
+erased = Table(
+    "erased",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("erased_at", _TIME, nullable=False),
+    Index("erased_age", "erased_at"),
+)
+
 # Only for providers with receipts and ids of their own.
 provider_messages = Table(
     "provider_messages",

@@ -88,6 +88,17 @@ class ImportJobNotFound(NotFound):
         super().__init__("there is no such import job", resource_type="import job", resource=name)
 
 
+class ErasureNotFound(NotFound):
+    """No such erasure."""
+
+    reason = "ERASURE_NOT_FOUND"
+
+    def __init__(self, project: str, erasure_id: str) -> None:
+        """Take the erasure asked for."""
+        name = format_name(project, "erasures", erasure_id)
+        super().__init__("there is no such erasure", resource_type="erasure", resource=name)
+
+
 class SegmentCycle(FailedPrecondition):
     """A segment leads back to itself through its source segments."""
 

@@ -11,6 +11,7 @@ from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name
 from heliograph_kit.outbox import Outgoing
 from heliograph_kit.streams import changes_subject
+from heliograph_segments.domain.erasures import Erasure
 from heliograph_segments.domain.jobs import Job
 
 SERVICE = "segments"
@@ -50,6 +51,20 @@ def membership_changed(
     )
     subject = changes_subject(SERVICE, project, "membership_changed")
     return Outgoing(subject, message, derived_id("membership changed", project, segment_id, str(sequence)), project)
+
+
+def user_erased(erasure: Erasure) -> Outgoing:
+    """Return the request to erase what others hold of a user; another one each time they are asked."""
+    message = events_pb2.UserErased(
+        erasure=format_name(erasure.project, "erasures", erasure.erasure_id),
+        user_id=erasure.user_id,
+        endpoint_ids=erasure.endpoint_ids,
+        ordinals=erasure.ordinals,
+        erase_time=timestamp(erasure.created_at),
+    )
+    subject = changes_subject(SERVICE, erasure.project, "user_erased")
+    key = (erasure.project, erasure.erasure_id)
+    return Outgoing(subject, message, derived_id("user erased", *key, str(erasure.asks)), erasure.project)
 
 
 def import_finished(job: Job) -> Outgoing:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 
-from heliograph.segments.v1 import audience_pb2_grpc, endpoints_pb2_grpc, jobs_pb2_grpc, segments_pb2_grpc
+from heliograph.segments.v1 import (
+    audience_pb2_grpc,
+    endpoints_pb2_grpc,
+    erasures_pb2_grpc,
+    jobs_pb2_grpc,
+    segments_pb2_grpc,
+)
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, run_service
 from heliograph_segments.config import SegmentsSettings
@@ -13,6 +19,7 @@ from heliograph_segments.imports.worker import ImportWorker
 from heliograph_segments.service.activity import ActivityRecorder, ProjectEraser
 from heliograph_segments.service.audience import Audiences
 from heliograph_segments.service.endpoints import Endpoints
+from heliograph_segments.service.erasures import Erasures, ErasureWorker
 from heliograph_segments.service.index_keeper import IndexKeeper
 from heliograph_segments.service.jobs import Jobs
 from heliograph_segments.service.listings import Listings
@@ -20,7 +27,13 @@ from heliograph_segments.service.memberships import MembershipWorker, Rhythm
 from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import Segments
 from heliograph_segments.service.uses import Uses
-from heliograph_segments.servicers import AudienceServicer, EndpointServicer, JobServicer, SegmentServicer
+from heliograph_segments.servicers import (
+    AudienceServicer,
+    EndpointServicer,
+    ErasureServicer,
+    JobServicer,
+    SegmentServicer,
+)
 from heliograph_segments.tables import mail, metadata
 
 PACKAGE = "heliograph_segments"
@@ -62,6 +75,13 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
         AudienceServicer(audiences, keeper),
         f"{area}.AudienceService",
     )
+    eraser = ErasureWorker(database, runtime.outbox)
+    erasures = Erasures(database, inbox, clock, wake=eraser.wake)
+    runtime.add_servicer(
+        erasures_pb2_grpc.add_ErasureServiceServicer_to_server, ErasureServicer(erasures), f"{area}.ErasureService"
+    )
+    runtime.add_consumer(erasures.consumer(runtime.bus))
+    runtime.add_worker("erasures", eraser.run)
     runtime.add_consumer(ActivityRecorder(database, inbox).consumer(runtime.bus))
     runtime.add_consumer(ProjectEraser(database, inbox).consumer(runtime.bus))
     runtime.add_consumer(uses.consumer(runtime.bus))

@@ -199,6 +199,33 @@ import_jobs = Table(
     Index("import_jobs_open", "created_at", postgresql_where="completed_at IS NULL"),
 )
 
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("erasure_id", String, primary_key=True),
+    Column("user_id", String, nullable=False),
+    # RUNNING, WAITING or COMPLETE
+    Column("state", String, nullable=False),
+    # What others are asked to erase; empty when complete.
+    Column("endpoint_ids", ARRAY(String), nullable=False),
+    Column("ordinals", ARRAY(BigInteger), nullable=False),
+    Column("endpoint_count", Integer, nullable=False),
+    Column("snapshot_count", Integer, nullable=False),
+    # The snapshots up to this id are gone through.
+    Column("snapshot_done", String, nullable=False),
+    # The services that have erased what they held.
+    Column("answered", ARRAY(String), nullable=False),
+    # How often the others were asked, and when last, on the database's clock.
+    Column("asks", Integer, nullable=False),
+    Column("asked_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("completed_at", DateTime(timezone=True)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("fence", BigInteger, nullable=False),
+    Index("erasures_open", "created_at", postgresql_where="state <> 'COMPLETE'"),
+)
+
 # Answers of creating calls by request id, so that a repetition finds the first one.
 requests = Table(
     "requests",

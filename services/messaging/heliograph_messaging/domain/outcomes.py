@@ -23,11 +23,11 @@ class Status(StrEnum):
 REASONS = frozenset(
     {
         "", "ENDPOINT_OPT_OUT", "ENDPOINT_INACTIVE", "ENDPOINT_MISSING_ADDRESS", "ENDPOINT_MISSING_CHANNEL",
-        "ENDPOINT_CHANNEL_MISMATCH", "DUPLICATE_ADDRESS", "EXPIRED", "FAILURE", "FAILURE_PERMANENT",
+        "ENDPOINT_CHANNEL_MISMATCH", "ENDPOINT_ERASED", "DUPLICATE_ADDRESS", "EXPIRED", "FAILURE", "FAILURE_PERMANENT",
         "TRANSIENT_FAILURE", "THROTTLED", "UNSUPPORTED_CHANNEL", "UNKNOWN",
     }
 )  # fmt: skip
-"""The reasons of pinpoint-1 4.5 that messaging itself writes."""
+"""The reasons of pinpoint-1 4.5 that messaging itself writes, and of our own: the user was erased."""
 
 DETAIL_LENGTH = 500
 

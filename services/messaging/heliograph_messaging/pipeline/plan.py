@@ -60,11 +60,19 @@ def message_ids(batch: dispatch_pb2.DispatchBatch, recipients: Recipients) -> li
 
 
 def make_plan(
-    batch: dispatch_pb2.DispatchBatch, recipients: Recipients, setup: Setup | Problem, *, now: datetime
+    batch: dispatch_pb2.DispatchBatch,
+    recipients: Recipients,
+    setup: Setup | Problem,
+    *,
+    now: datetime,
+    erased: frozenset[int] = frozenset(),
 ) -> Plan:
-    """Decide about every recipient of a batch. Pure but for the plugin's check of addresses."""
+    """Decide about every recipient of a batch, `erased` ordinals among them. Pure but for the plugin's check of addresses."""
     planner = _Planner(batch, recipients, setup, now)
-    rows = [planner.row(position) for position in range(len(recipients))]
+    gone = {position for position, ordinal in enumerate(batch.recipients.ordinals) if ordinal in erased}
+    rows = [
+        planner.erased(position) if position in gone else planner.row(position) for position in range(len(recipients))
+    ]
     return Plan(rows, planner.messages)
 
 
@@ -143,6 +151,12 @@ class _Planner:
             self._address_keys[position],
             Status.CLAIMED, "", "", origination, use_case, parts, None,
         )  # fmt: skip
+
+    def erased(self, position: int) -> Row:
+        """Return the row of somebody whose user was erased: it is counted, and says nothing of him."""
+        return Row(
+            self._ids[position], position, "", "", "", "", Status.SKIPPED, "ENDPOINT_ERASED", "", "", "", 0, None
+        )
 
     def _failed(self, position: int, detail: str) -> Row:
         return self._closed(position, Status.FAILED, "FAILURE_PERMANENT", detail)

@@ -38,6 +38,7 @@ from heliograph_messaging.pipeline.plan import Plan, Problem, Setup, make_plan
 from heliograph_messaging.pipeline.sending import CallFailed, call, outcome_of, provider_is_away
 from heliograph_messaging.pipeline.setup import Away, BatchSetup, Found, parse_batch
 from heliograph_messaging.providers import OpenChannel
+from heliograph_messaging.store import erased
 from heliograph_messaging.store.ledger import LeaseLost, Ledger
 from heliograph_messaging.store.records import Finished, Held, OpenRow, Row, Settled
 
@@ -53,6 +54,8 @@ class _Run:
     batch: dispatch_pb2.DispatchBatch
     recipients: Recipients
     hold: Hold
+    erased: frozenset[int]
+    """Ordinals of recipients whose users were erased."""
     version: int = 0
     finished: bool = False
     failed: dict[int, int] = field(default_factory=dict)
@@ -112,10 +115,11 @@ class Pipeline:
                 await self._inbox.first_seen(conn, consumer, [delivery.id])
                 return
             found = await self._setup.find(conn, batch, lease) if not isinstance(lease, Held) else None
+            gone = await erased.among(conn, new.key.project, batch.recipients.ordinals)
         if isinstance(lease, Held) or found is None:
             seconds = lease.seconds if isinstance(lease, Held) else 1.0
             raise Retry("another worker holds the lease of this batch", timedelta(seconds=seconds + 0.2))
-        run = _Run(delivery, consumer, batch, recipients, self._leases.hold(lease, asked_at=asked_at))
+        run = _Run(delivery, consumer, batch, recipients, self._leases.hold(lease, asked_at=asked_at), gone)
         try:
             await self._work(run, found)
         except LeaseLost:
@@ -136,7 +140,7 @@ class Pipeline:
             setup = Problem("TRANSIENT_FAILURE", away.detail)
         run.version = found.version
         try:
-            plan = make_plan(run.batch, run.recipients, setup, now=self._clock.now())
+            plan = make_plan(run.batch, run.recipients, setup, now=self._clock.now(), erased=run.erased)
         except BadPage as error:
             raise CannotEverWork(str(error)) from error
         if run.hold.lease.claimed:

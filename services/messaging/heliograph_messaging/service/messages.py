@@ -283,6 +283,7 @@ def _batch(
         page.addresses.append(recipient.address if index is None else known.addresses[index])
         page.opted_out.append(False if index is None else known.opted_out[index])
         page.inactive.append(False if index is None else known.inactive[index])
+        page.ordinals.append(endpoints.ordinals[index] if index is not None and endpoints.ordinals else 0)
     own = {path for recipient in taken for path in recipient.substitutions}
     paths = {variable.path for variable in prepared.compiled.variables}
     for path in sorted(paths & (own | set(direct.substitutions) | set(columns))):
