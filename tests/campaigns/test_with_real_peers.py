@@ -195,3 +195,20 @@ async def test_a_campaign_from_its_creation_to_the_last_outcome(start: Start, pe
     await eventually(gone)
     await service.stub.ResumeCampaign(pb.ResumeCampaignRequest(name=paused.name))
     assert (await service.in_state(paused.name, "INVALID")).state_reason == "TEMPLATE_UNUSABLE"
+
+
+async def test_segments_knows_which_campaigns_use_a_segment(start: Start, peers: Peers) -> None:
+    service = await start()
+    segment = await a_segment(peers, "Gold")
+    await a_template(peers, "hello")
+    campaign = await service.create(segment=segment, schedule=at(datetime.now(UTC) + timedelta(days=1)))
+
+    async def used_by(*expected: tuple[str, str]) -> bool:
+        uses = (await peers.segments.ListSegmentUses(segments_pb2.ListSegmentUsesRequest(parent=segment))).uses
+        return [(use.name, use.state) for use in uses] == list(expected)
+
+    await eventually(lambda: used_by((campaign.name, "SCHEDULED")))
+    await service.stub.PauseCampaign(pb.PauseCampaignRequest(name=campaign.name))
+    await eventually(lambda: used_by((campaign.name, "PAUSED")))
+    await service.stub.DeleteCampaign(pb.DeleteCampaignRequest(name=campaign.name))
+    await eventually(lambda: used_by())
