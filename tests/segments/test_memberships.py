@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from sqlalchemy import text
 from heliograph.segments.v1 import events_pb2
 from heliograph_kit.clock import ManualClock, SystemClock
 from heliograph_kit.database import Database
+from heliograph_kit.errors import Unavailable
 from heliograph_kit.outbox import Outbox
 from heliograph_kit.testing import ServiceProcess, eventually
 from heliograph_segments.domain.endpoints import EndpointUpdate, endpoint_key
@@ -70,6 +71,7 @@ class House:
         self.database = Database(url, application_name="tests")
         self.keeper = IndexKeeper(self.database, folder=None, memory_bytes=memory, retention=timedelta(hours=24))
         self.listed: set[int] = set()
+        self.away: Callable[..., Awaitable[None]] | None = None
         self.reader = Reader(self.database, self.keeper, Listings(behaviors=self._behaviors))
         outbox = Outbox(mail, clock=self.clock)
         zero = timedelta(0)
@@ -80,6 +82,8 @@ class House:
         self.revision = 0
 
     async def _behaviors(self, project: str, asked: Any, now: datetime) -> Any:
+        if self.away:
+            await self.away()
         return {each: BitMap(self.listed) for each in asked}
 
     async def segment(self, given: Rules) -> str:
@@ -369,6 +373,50 @@ async def test_a_segment_that_somebody_looks_at_is_left_alone(database_of_segmen
         await membership_store.release(conn, [taken])
     await house.look()
     assert await house.changes(gold) == [(["e1"], [])]
+    await house.close()
+
+
+async def test_a_segment_that_cannot_be_evaluated_keeps_no_other_waiting(house: House) -> None:
+    gold = await house.segment(rules(GOLD))
+    buyers = await house.segment(rules(Dimensions(behaviors=(BehaviorDimension("purchase"),))))
+    base = await house.segment(rules(GOLD))
+    outer = await house.segment(rules(sources=(base,)))
+    await house.use(gold, buyers, outer)
+    await house.look()
+
+    async def away(*_: object) -> Any:
+        raise Unavailable("analytics does not answer")
+
+    behaviors, house.away = house.away, away
+    await house.segments.delete(PROJECT, base)
+    await house.write("e1")
+    house.listed = {1}
+    await house.look()
+    assert await house.changes(gold) == [(["e1"], [])]
+    assert await house.changes(buyers) == await house.changes(outer) == []
+    house.away = behaviors
+    await house.look()
+    assert await house.changes(buyers) == [(["e1"], [])]
+
+
+async def test_a_worker_looks_at_all_segments_in_use_in_each_round(
+    database_of_segments: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minute = timedelta(minutes=1)
+    house = House(database_of_segments, changes=minute, lease=minute)
+    await house.use(*[await house.segment(rules(GOLD)) for _ in range(5)])
+    monkeypatch.setattr(memberships, "_AT_ONCE", 2)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(house.worker.run(stopping))
+
+    async def all_known() -> bool:
+        async with house.database.transaction() as conn:
+            statement = "SELECT count(*) FROM segments.memberships WHERE members IS NOT NULL AND lease_until IS NULL"
+            return int((await conn.execute(text(statement))).scalar_one()) == 5
+
+    await eventually(all_known)
+    stopping.set()
+    await running
     await house.close()
 
 

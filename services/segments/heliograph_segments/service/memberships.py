@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
-from heliograph_kit.errors import FailedPrecondition
+from heliograph_kit.errors import HeliographError
 from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_segments import events
 from heliograph_segments.domain.endpoints import endpoint_key
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 # How many segments of a project one worker takes at once.
 _AT_ONCE = 20
+_LOOKS = 50
 # How many changes are announced in one transaction: more come in several, so that none is long.
 _PIECE = 100 * MAX_IDS
 _FORGET_EVERY = 600.0
@@ -76,7 +77,10 @@ class MembershipWorker:
                 projects = {*await uses.projects(conn), *await store.projects(conn)}
             for project in sorted(projects):
                 try:
-                    await self.look(project)
+                    # In several looks, so that leases are short; not for ever, so that other projects have their turn.
+                    for _ in range(_LOOKS):
+                        if await self.look(project) < _AT_ONCE or stopping.is_set():
+                            break
                 except Exception:
                     # One project in trouble must not keep the others waiting.
                     _log.exception("the segments in use of project %s could not be looked at", project)
@@ -89,19 +93,23 @@ class MembershipWorker:
             except TimeoutError:
                 continue
 
-    async def look(self, project: str) -> None:
-        """Announce the changes of segments in use of a project that nobody else looks at; safe to repeat."""
+    async def look(self, project: str) -> int:
+        """Announce the changes of some segments in use of a project; safe to repeat.
+
+        Those that somebody else looks at, or did a moment ago, are passed over. Returns how many were looked at.
+        """
         async with self._database.transaction() as conn:
             library = await self._in_use(conn, project)
             # A little less than the rhythm: a look that comes a moment early must not be left out.
             taken = await store.lease(conn, project, _AT_ONCE, self._rhythm.lease, self._rhythm.changes * 0.8)
         if not taken:
-            return
+            return 0
         try:
             await self._look_at(project, library, taken)
         finally:
             async with self._database.transaction() as conn:
                 await store.release(conn, taken)
+        return len(taken)
 
     async def _in_use(self, conn: AsyncConnection, project: str) -> Library:
         """Follow what is in use now, and return its rules."""
@@ -129,8 +137,9 @@ class MembershipWorker:
                 await self._update(membership, library, position, changed)
             except LeaseLost:
                 _log.info("segment %s is not followed here any more", membership.segment_id)
-            except FailedPrecondition as error:
-                # Its sources changed so that nobody can tell who is in it; when they are mended the differences follow.
+            except HeliographError as error:
+                # Its sources changed so that nobody can tell who is in it, or who keeps a list is away: the others go
+                # on, and the differences follow when it can be evaluated again.
                 _log.info("segment %s cannot be evaluated: %s", membership.segment_id, error.message)
 
     async def _update(self, before: Membership, library: Library, position: Position, changed: BitMap) -> None:
