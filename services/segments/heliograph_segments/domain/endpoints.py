@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,15 @@ MAX_NAME = 50
 MAX_VALUE = 100
 MAX_VALUES = 50
 MAX_NAMES = 250
+# Of what is stored for an endpoint, and of what is stored for a user (pinpoint-1 2.6).
+MAX_BYTES = 15 * 1024
 COHORTS = 100
 
 PUSH_CHANNELS = frozenset(
     {"PUSH", "GCM", "APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX", "ADM", "BAIDU"},
 )
+# Which of them give way when a user has too many endpoints (pinpoint-1 2.5).
+EVICTABLE_CHANNELS = PUSH_CHANNELS - {"PUSH"}
 CHANNELS = PUSH_CHANNELS | {"SMS", "VOICE", "EMAIL", "CUSTOM", "IN_APP"}
 
 DEMOGRAPHIC_FIELDS = (
@@ -90,11 +95,11 @@ def endpoint_key(endpoint_id: str) -> str:
 
 
 def fold(updates: Iterable[EndpointUpdate]) -> dict[str, EndpointUpdate]:
-    """Return one update per endpoint key that does what the given ones do in their order."""
+    """Return one update per endpoint key that does what the given ones do in their order; who is written last is last."""
     folded: dict[str, EndpointUpdate] = {}
     for update in updates:
         key = endpoint_key(update.endpoint_id)
-        before = folded.get(key)
+        before = folded.pop(key, None)
         folded[key] = update if before is None else _then(before, update)
     return folded
 
@@ -125,6 +130,20 @@ def _then(first: EndpointUpdate, second: EndpointUpdate) -> EndpointUpdate:
         effective_time=second.effective_time or first.effective_time,
         request_id=second.request_id or first.request_id,
     )
+
+
+def stored_bytes(update: EndpointUpdate) -> int:
+    """Return how much is stored for an endpoint that an update creates: its documents as JSON, and metrics as names with
+    eight bytes each. What MAX_BYTES bounds; the record counts the same of endpoints that it merges.
+    """
+    documents = (
+        {name: held for name, held in update.attributes.items() if held},
+        {member: held for member, held in update.demographic.items() if held is not None},
+        {member: held for member, held in update.location.items() if held is not None},
+    )
+    # As PostgreSQL writes it: a blank behind each comma and colon, and only what must be escaped is.
+    written = sum(len(json.dumps(document, ensure_ascii=False).encode()) for document in documents)
+    return written + sum(len(name.encode()) + 8 for name in update.metrics)
 
 
 def check_id(endpoint_id: str) -> list[Problem]:
