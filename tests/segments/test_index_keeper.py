@@ -28,6 +28,7 @@ from heliograph_segments.index.clauses import plan
 from heliograph_segments.index.evaluation import Moment
 from heliograph_segments.service.endpoints import Endpoints
 from heliograph_segments.service.index_keeper import IndexKeeper, Verified
+from heliograph_segments.service.writing import EndpointWriter, Limits
 from heliograph_segments.store import audience_log
 
 PROJECT = "p1"
@@ -47,7 +48,7 @@ class Replica:
         self.database = Database(url, application_name="tests")
         given = {"memory_bytes": 1 << 30, "retention": timedelta(hours=24)} | options
         self.keeper = IndexKeeper(self.database, folder=folder, **given)  # type: ignore[arg-type]
-        self.endpoints = Endpoints(self.database, SystemClock())
+        self.endpoints = Endpoints(self.database, EndpointWriter(SystemClock(), Limits()))
 
     async def count(self, rules: Rules, now: datetime | None = None) -> int:
         await self.keeper.ready(PROJECT)

@@ -44,8 +44,9 @@ from heliograph_segments.service.listings import Listings
 from heliograph_segments.service.memberships import MembershipWorker, Rhythm
 from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import Draft, Segments
+from heliograph_segments.service.writing import EndpointWriter, Limits
 from heliograph_segments.store import audience_log, uses
-from heliograph_segments.store import endpoints as endpoint_store
+from heliograph_segments.store import endpoint_reading as endpoint_store
 from heliograph_segments.store import memberships as membership_store
 from heliograph_segments.store.requests import Request
 from heliograph_segments.tables import mail
@@ -77,7 +78,7 @@ class House:
         zero = timedelta(0)
         rhythm = Rhythm(**{"changes": zero, "time": zero, "lease": zero, "retention": timedelta(hours=24)} | given)
         self.worker = MembershipWorker(self.database, outbox, self.clock, self.reader, rhythm)
-        self.endpoints = Endpoints(self.database, self.clock)
+        self.endpoints = Endpoints(self.database, EndpointWriter(self.clock, Limits()))
         self.segments = Segments(self.database, outbox, self.clock, self.reader)
         self.revision = 0
 
@@ -494,7 +495,7 @@ async def test_a_worker_killed_again_and_again_loses_and_doubles_nothing(
     async with AsyncExitStack() as stack:
         house = House(database_of_segments)
         stack.push_async_callback(house.close)
-        house.endpoints = Endpoints(house.database, SystemClock())
+        house.endpoints = Endpoints(house.database, EndpointWriter(SystemClock(), Limits()))
         gold = await house.segment(rules(GOLD))
         await house.use(gold)
         await house.look()

@@ -21,8 +21,9 @@ from heliograph_segments.index.clauses import plan
 from heliograph_segments.index.evaluation import Moment, evaluate
 from heliograph_segments.index.partition import Partition
 from heliograph_segments.service.endpoints import Endpoints
+from heliograph_segments.service.writing import EndpointWriter, Limits
 from heliograph_segments.servicers.segment_messages import write_rules
-from heliograph_segments.store import audience, endpoints
+from heliograph_segments.store import audience, endpoint_reading
 from heliograph_segments.store.compiler import compile_rules
 from tests.segments.builders import NOW, PARENT, an_endpoint, rules_of
 from tests.segments.conftest import Api
@@ -84,7 +85,7 @@ def test_the_index_finds_whom_the_reference_finds() -> None:
 
 async def recorded(database: Database, people: list[Endpoint]) -> list[Endpoint]:
     """Write endpoints to the record exactly as they are, empty lists included, and return them with their ordinals."""
-    service = Endpoints(database, SystemClock())
+    service = Endpoints(database, EndpointWriter(SystemClock(), Limits()))
     for start in range(0, len(people), 100):
         await service.update(
             PROJECT,
@@ -122,7 +123,7 @@ async def recorded(database: Database, people: list[Endpoint]) -> list[Endpoint]
                 "rows": json.dumps([{"k": each.user_id, "a": each.user_attributes} for each in people]),
             },
         )
-        stored = await endpoints.read_by_key(conn, PROJECT, [each.endpoint_id for each in people])
+        stored = await endpoint_reading.read_by_key(conn, PROJECT, [each.endpoint_id for each in people])
     assert len(stored) == len(people)
     return sorted(stored, key=lambda each: int(each.endpoint_id[1:]))
 

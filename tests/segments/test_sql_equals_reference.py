@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 from sqlalchemy import text
 
+from heliograph_kit.clock import ManualClock
 from heliograph_kit.database import Database
-from heliograph_segments.domain.endpoints import CHANNELS, EndpointUpdate, Place, fold, fold_users, rounded
+from heliograph_segments.domain.endpoints import CHANNELS, EndpointUpdate, Place, fold, rounded
 from heliograph_segments.domain.evaluator import matches
 from heliograph_segments.domain.instants import instant_of
 from heliograph_segments.domain.segments import (
@@ -40,7 +41,8 @@ from heliograph_segments.domain.segments import (
     SegmentReference,
     SetDimension,
 )
-from heliograph_segments.store import audience, endpoints
+from heliograph_segments.service.writing import EndpointWriter, Limits
+from heliograph_segments.store import audience, endpoint_reading
 from heliograph_segments.store.compiler import compile_rules
 from tests.segments.builders import NOW
 
@@ -220,14 +222,12 @@ async def members_by_sql(
     answer: tuple[set[int], set[int]] | None = None
     try:
         async with database.transaction() as conn:
+            writer = EndpointWriter(ManualClock(now), Limits(user_endpoints=1000))
             for number, write in enumerate(writes):
-                folded = fold(write)
-                existing = await endpoints.lock_existing(conn, "p", sorted(folded))
                 # Both ways of writing, in turn: they must leave the same record.
-                await endpoints.write(conn, "p", folded, existing, now, bulk=number % 2 == 0)
-                await endpoints.write_users(conn, "p", fold_users(write))
+                await writer.write(conn, "p", write, bulk=number % 2 == 0)
             keys = sorted({key for write in writes for key in fold(write)})
-            stored = await endpoints.read_by_key(conn, "p", keys)
+            stored = await endpoint_reading.read_by_key(conn, "p", keys)
             compiled = compile_rules(rules, now, library, EveryThird())
             by_sql = set(await audience.members(conn, "p", compiled))
             assert await audience.count(conn, "p", compiled) == len(by_sql)

@@ -69,6 +69,16 @@ class SegmentsSettings(ServiceSettings):
         default=15, ge=0.2, le=600, description="how long a segment in use stands still when its worker dies, seconds"
     )
 
+    user_endpoints: int = Field(
+        default=15, ge=1, le=1000, description="how many endpoints a user may have; push devices give way to newer ones"
+    )
+    attribute_names: int = Field(
+        default=250,
+        ge=1,
+        le=10_000,
+        description="how many names the attributes, metrics and user attributes of a project may have together",
+    )
+
     @field_validator("import_root", "index_folder")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:

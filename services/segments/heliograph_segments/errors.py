@@ -39,6 +39,17 @@ class EndpointNotFound(NotFound):
         super().__init__("there is no such endpoint", resource_type="endpoint", resource=name)
 
 
+class UserNotFound(NotFound):
+    """No such user, or he has no endpoints."""
+
+    reason = "USER_NOT_FOUND"
+
+    def __init__(self, project: str, user_id: str) -> None:
+        """Take the user asked for."""
+        name = format_name(project, "users", user_id)
+        super().__init__("there is no user of that id with endpoints", resource_type="user", resource=name)
+
+
 class SegmentNotFound(NotFound):
     """No such segment, or no such version of it."""
 

@@ -17,6 +17,7 @@ from heliograph_kit.runtime import Runtime, run_service
 from heliograph_segments.config import SegmentsSettings
 from heliograph_segments.imports.worker import ImportWorker
 from heliograph_segments.service.activity import ActivityRecorder, ProjectEraser
+from heliograph_segments.service.attributes import Attributes
 from heliograph_segments.service.audience import Audiences
 from heliograph_segments.service.endpoints import Endpoints
 from heliograph_segments.service.erasures import Erasures, ErasureWorker
@@ -27,6 +28,7 @@ from heliograph_segments.service.memberships import MembershipWorker, Rhythm
 from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import Segments
 from heliograph_segments.service.uses import Uses
+from heliograph_segments.service.writing import EndpointWriter, Limits
 from heliograph_segments.servicers import (
     AudienceServicer,
     EndpointServicer,
@@ -45,7 +47,10 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     runtime.use_mail(mail)
     inbox = Inbox(mail)
 
-    importer = ImportWorker(database, runtime.outbox, clock, settings)
+    limits = Limits(user_endpoints=settings.user_endpoints, attribute_names=settings.attribute_names)
+    writer = EndpointWriter(clock, limits)
+    attributes = Attributes(database, settings.attribute_names)
+    importer = ImportWorker(database, runtime.outbox, clock, settings, writer)
     jobs = Jobs(database, clock, root=settings.import_root, limit=settings.import_active_jobs, wake=importer.wake)
     keeper = IndexKeeper(
         database,
@@ -61,7 +66,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     area = "heliograph.segments.v1"
     runtime.add_servicer(
         endpoints_pb2_grpc.add_EndpointServiceServicer_to_server,
-        EndpointServicer(Endpoints(database, clock)),
+        EndpointServicer(Endpoints(database, writer), attributes),
         f"{area}.EndpointService",
     )
     runtime.add_servicer(
@@ -93,6 +98,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     )
     runtime.add_worker("memberships", MembershipWorker(database, runtime.outbox, clock, reader, rhythm).run)
     runtime.add_worker("imports", importer.run)
+    runtime.add_worker("removals", attributes.run)
     runtime.add_worker("indexes", keeper.run, every_role=True)
     if settings.snapshot_days:
         runtime.add_worker("snapshots", partial(audiences.forget_old, timedelta(days=settings.snapshot_days)))

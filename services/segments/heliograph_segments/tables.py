@@ -60,6 +60,15 @@ endpoints = Table(
     Column("last_active_at", DateTime(timezone=True), nullable=False),
 )
 Index("endpoints_ordinal", endpoints.c.project, endpoints.c.ordinal, unique=True)
+# Nothing is sent twice to one address: the last writer has it (pinpoint-1 2.4).
+Index(
+    "endpoints_address",
+    endpoints.c.project,
+    endpoints.c.channel,
+    endpoints.c.address,
+    unique=True,
+    postgresql_where="active AND address <> ''",
+)
 Index("endpoints_user", endpoints.c.project, endpoints.c.user_id, postgresql_where="user_id <> ''")
 
 # The ordinals that each writing transaction touched; see store/audience_log.py.
@@ -80,6 +89,28 @@ users = Table(
     Column("project", String, primary_key=True),
     Column("user_id", String, primary_key=True),
     Column("attributes", JSONB, nullable=False),
+)
+
+# The attribute names in use, and the patterns of names that are not captured: kind -> list of texts, each.
+vocabularies = Table(
+    "vocabularies",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("names", JSONB, nullable=False),
+    Column("denied", JSONB, nullable=False),
+)
+
+# Names whose stored values are still to be removed, how far that went, and the transaction to wait for before it begins.
+removals = Table(
+    "removals",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("removal", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("names", JSONB, nullable=False),
+    Column("horizon", BigInteger),
+    Column("done_ordinal", BigInteger, nullable=False, server_default="0"),
+    Column("done_user", String, nullable=False, server_default=""),
 )
 
 segments = Table(

@@ -92,6 +92,11 @@ class Job:
             failures=(*self.failures, *failures)[:MAX_FAILURES],
         )
 
+    def with_refused(self, failures: Sequence[RowFailure]) -> Job:
+        """Return the job with rows of the last piece that the record refused."""
+        told = sorted((*self.failures, *failures))[:MAX_FAILURES]
+        return replace(self, failed_count=self.failed_count + len(failures), failures=tuple(told))
+
     def with_created(self, count: int) -> Job:
         """Return the job with so many more endpoints that did not exist before."""
         return replace(self, created_count=self.created_count + count)

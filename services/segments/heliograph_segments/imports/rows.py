@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph_kit.ids import derived_id
-from heliograph_segments.domain.endpoints import EndpointUpdate, fold, fold_users
+from heliograph_segments.domain.endpoints import EndpointUpdate
 from heliograph_segments.domain.import_csv import CsvRows
 from heliograph_segments.domain.import_ndjson import NdjsonRows
 from heliograph_segments.domain.import_rows import MAX_LINE_BYTES, BadRow, Derive, RowFailure, UnusableFile
@@ -27,10 +27,10 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a piece asks for: folded updates by endpoint key, attribute changes by user, and rows that failed."""
+    """What a piece asks for, with the line of each update, and rows that failed."""
 
-    updates: dict[str, EndpointUpdate]
-    users: dict[str, dict[str, Sequence[str]]]
+    updates: list[EndpointUpdate]
+    lines: list[int]
     failures: list[RowFailure]
     rows: int
     end: int
@@ -63,6 +63,7 @@ def deriver(project: str) -> Derive:
 def parse_piece(piece: Piece, rows: Rows, derive: Derive, *, header: bool) -> Parsed:
     """Read all lines of a piece; `header` tells that line 1 of the file is none of the rows."""
     updates: list[EndpointUpdate] = []
+    lines: list[int] = []
     failures: list[RowFailure] = []
     count = 0
     read: Callable[[str, Derive], EndpointUpdate] = rows.row
@@ -80,9 +81,10 @@ def parse_piece(piece: Piece, rows: Rows, derive: Derive, *, header: bool) -> Pa
         count += 1
         try:
             updates.append(read(text, derive))
+            lines.append(line.number)
         except BadRow as error:
             failures.append(error.at(line.number))
-    return Parsed(fold(updates), fold_users(updates), failures, count, piece.end, piece.end_lines)
+    return Parsed(updates, lines, failures, count, piece.end, piece.end_lines)
 
 
 def _text(line: Line) -> str:

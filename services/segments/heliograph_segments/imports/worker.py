@@ -20,14 +20,15 @@ from heliograph_kit.outbox import Outbox
 from heliograph_kit.telemetry import tracer
 from heliograph_segments import events
 from heliograph_segments.config import SegmentsSettings
-from heliograph_segments.domain.import_rows import UnusableFile
+from heliograph_segments.domain.endpoints import endpoint_key
+from heliograph_segments.domain.import_rows import RowFailure, UnusableFile
 from heliograph_segments.domain.jobs import Job, JobFormat
 from heliograph_segments.imports.rows import Parsed, Rows, deriver, parse_piece, reader_of
 from heliograph_segments.imports.source import SourceFile, path_of
-from heliograph_segments.store import audience_log
-from heliograph_segments.store import endpoints as endpoint_store
+from heliograph_segments.service.writing import EndpointWriter, Refused
 from heliograph_segments.store import jobs as store
 from heliograph_segments.store.jobs import Leased, LeaseLost
+from heliograph_segments.store.races import Race
 
 _log = logging.getLogger(__name__)
 _tracer = tracer(__name__)
@@ -42,8 +43,11 @@ _PAUSE = timedelta(seconds=0.5)
 class ImportWorker:
     """Takes import jobs, one at a time a process."""
 
-    def __init__(self, database: Database, outbox: Outbox, clock: Clock, settings: SegmentsSettings) -> None:
+    def __init__(
+        self, database: Database, outbox: Outbox, clock: Clock, settings: SegmentsSettings, writer: EndpointWriter
+    ) -> None:
         """Take what the jobs are written with."""
+        self._writer = writer
         self._database = database
         self._outbox = outbox
         self._clock = clock
@@ -67,7 +71,7 @@ class ImportWorker:
             leased = await store.lease(conn, self._settings.import_lease_seconds)
         if leased is None:
             return False
-        run = ImportRun(self._database, self._outbox, self._clock, self._settings, leased)
+        run = ImportRun(self._database, self._outbox, self._clock, self._settings, leased, self._writer)
         attributes = {"heliograph.project": leased.job.project, "heliograph.job": leased.job.job_id}
         with _tracer.start_as_current_span("import", attributes=attributes):
             try:
@@ -91,9 +95,16 @@ class ImportRun:
     """One job under one lease."""
 
     def __init__(
-        self, database: Database, outbox: Outbox, clock: Clock, settings: SegmentsSettings, leased: Leased
+        self,
+        database: Database,
+        outbox: Outbox,
+        clock: Clock,
+        settings: SegmentsSettings,
+        leased: Leased,
+        writer: EndpointWriter,
     ) -> None:
         """Take the job as it was leased, with the progress of whoever had it before."""
+        self._writer = writer
         self._database = database
         self._outbox = outbox
         self._clock = clock
@@ -176,10 +187,15 @@ class ImportRun:
     async def _write(self, after: Job, parsed: Parsed) -> None:
         """Write a piece; an outage is waited for, anything else that keeps failing ends the job."""
         attempt = 1
+        apart: frozenset[str] = frozenset()
         while True:
             try:
-                return await self._write_once(after, parsed)
-            except (SQLAlchemyError, psycopg.Error, OSError, endpoint_store.Race) as error:
+                return await self._write_once(after, parsed, apart)
+            except Refused as refused:
+                # Whose rows are refused is written row by row: some of them may be in order.
+                apart |= {endpoint_key(parsed.updates[place].endpoint_id) for place in refused.problems}
+                continue
+            except (SQLAlchemyError, psycopg.Error, OSError, Race) as error:
                 away = is_outage(error) or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
                 if not away and attempt >= _PIECE_ATTEMPTS:
                     _log.exception("import %s: a piece cannot be written", self.job.job_id)
@@ -189,14 +205,30 @@ class ImportRun:
                 _log.warning("import %s: a piece is tried again: %s", self.job.job_id, error)
             await asyncio.sleep(_PAUSE.total_seconds())
 
-    async def _write_once(self, after: Job, parsed: Parsed) -> None:
-        now, project = self._clock.now(), after.project
+    async def _write_once(self, after: Job, parsed: Parsed, apart: frozenset[str]) -> None:
+        """Write a piece: all rows at once, but those of the endpoints `apart`, which follow one by one.
+
+        Raises:
+            Refused: rows by their place in the piece, of endpoints that are not apart.
+        """
+        places = [n for n, update in enumerate(parsed.updates) if endpoint_key(update.endpoint_id) not in apart]
+        refused: list[RowFailure] = []
         async with self._database.transaction() as conn:
-            existing = await endpoint_store.lock_existing(conn, project, sorted(parsed.updates))
-            written = await endpoint_store.write(conn, project, parsed.updates, existing, now, bulk=True)
-            of_users = await endpoint_store.write_users(conn, project, parsed.users)
-            await audience_log.note(conn, project, [*written.ordinals, *of_users])
-            job = after.with_created(written.created)
+            try:
+                together = [parsed.updates[place] for place in places]
+                written = await self._writer.write(conn, after.project, together, bulk=True)
+            except Refused as error:
+                raise Refused({places[place]: problems for place, problems in error.problems.items()}) from None
+            created = written.created
+            for place in sorted(set(range(len(parsed.updates))) - set(places)):
+                try:
+                    async with conn.begin_nested():
+                        alone = await self._writer.write(conn, after.project, [parsed.updates[place]], bulk=False)
+                        created += alone.created
+                except Refused as error:
+                    problem = error.problems[0][0]
+                    refused.append(RowFailure(parsed.lines[place], problem.reason, problem.field, problem.description))
+            job = after.with_refused(refused).with_created(created)
             leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
         self._leased = leased
 

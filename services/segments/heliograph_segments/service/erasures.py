@@ -24,7 +24,7 @@ from heliograph_segments.domain.endpoints import MAX_ID, check_text
 from heliograph_segments.domain.erasures import ASKED, Erasure
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.errors import ErasureNotFound, refuse
-from heliograph_segments.store import audience_log, requests
+from heliograph_segments.store import audience_log, races, requests, users
 from heliograph_segments.store import endpoints as endpoint_store
 from heliograph_segments.store import erasures as store
 from heliograph_segments.store.erasures import Leased, LeaseLost
@@ -66,16 +66,15 @@ class Erasures:
             before = await requests.claim(conn, project, request, erasure_id, now)
             if before is not None:
                 return await _existing(conn, project, before)
-            endpoints = await store.lock_endpoints(conn, project, user_id)
-            for key, _, _ in endpoints:
-                await endpoint_store.delete(conn, project, key)
-            await store.delete_user(conn, project, user_id)
-            gone = [(endpoint_id, ordinal) for _, endpoint_id, ordinal in endpoints]
+            theirs = await users.lock(conn, project, user_id)
+            await endpoint_store.delete(conn, project, [each.key for each in theirs])
+            await users.delete(conn, project, user_id)
+            gone = [(each.endpoint_id, each.ordinal) for each in theirs]
             erasure = await store.insert(conn, project, erasure_id, user_id, gone, now)
             await audience_log.note(conn, project, erasure.ordinals)
             return erasure
 
-        erasure = await self._database.run(work)
+        erasure = await races.run(self._database, project, work)
         self._wake()
         return erasure
 

@@ -29,7 +29,7 @@ from heliograph_segments.errors import (
 from heliograph_segments.index.evaluation import ClauseCount
 from heliograph_segments.service.explaining import Explanation, explain
 from heliograph_segments.service.reading import Counted, Question, Reader
-from heliograph_segments.store import endpoints as endpoint_store
+from heliograph_segments.store import endpoint_reading as endpoint_store
 from heliograph_segments.store import requests
 from heliograph_segments.store import segments as store
 from heliograph_segments.store.requests import Request

@@ -32,10 +32,23 @@ def endpoint_of(name: str) -> tuple[str, str]:
     Raises:
         InvalidName: the name has another shape.
     """
+    return _resource_of(name, "endpoints", "endpoint")
+
+
+def user_of(name: str) -> tuple[str, str]:
+    """Take `projects/{project}/users/{user}` apart; the id is all that follows and may hold slashes.
+
+    Raises:
+        InvalidName: the name has another shape.
+    """
+    return _resource_of(name, "users", "user")
+
+
+def _resource_of(name: str, collection: str, resource: str) -> tuple[str, str]:
     project = project_of(name)
     parts = name.split("/", 3)
-    if len(parts) != 4 or parts[2] != "endpoints" or not parts[3] or "\x00" in parts[3]:
-        raise InvalidName("name", "projects/{project}/endpoints/{endpoint}")
+    if len(parts) != 4 or parts[2] != collection or not parts[3] or "\x00" in parts[3]:
+        raise InvalidName("name", f"projects/{{project}}/{collection}/{{{resource}}}")
     return project, parts[3]
 
 

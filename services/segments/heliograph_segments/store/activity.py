@@ -30,6 +30,8 @@ _ERASED = (
     "memberships",
     "deleted_endpoints",
     "users",
+    "vocabularies",
+    "removals",
     "segment_versions",
     "segments",
     "snapshots",

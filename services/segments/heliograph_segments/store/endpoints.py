@@ -1,8 +1,8 @@
-"""Writing and reading endpoints and users.
+"""Writing endpoints.
 
 A write knows first which endpoints exist (they are locked), then gives ordinals to the new ones, then inserts these and
 merges those: two plain statements, so that nothing has to be merged in Python. Of two writes that create the same
-endpoint the second meets a unique violation and is run again (`Race`).
+endpoint, or claim the same address, the second meets a unique violation and is run again (`Race`).
 """
 
 from __future__ import annotations
@@ -20,26 +20,42 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit.database import driver_connection
 from heliograph_kit.ids import derived_ids
-from heliograph_segments.domain.endpoints import COHORTS, Endpoint, EndpointUpdate
+from heliograph_segments.domain.belonging import Held
+from heliograph_segments.domain.endpoints import COHORTS, MAX_BYTES, EndpointUpdate, stored_bytes
 from heliograph_segments.store.copying import copy_line
-
-
-class Race(Exception):
-    """Another transaction created one of the same endpoints meanwhile; run the whole transaction again."""
+from heliograph_segments.store.races import Race
 
 
 @dataclass(frozen=True)
 class Written:
-    """How many endpoints a write created, and how many it found; the ordinals of both."""
+    """How many endpoints a write created, how many it found, their ordinals, and the keys of what is too large now."""
 
     created: int
     updated: int
     ordinals: Sequence[int] = ()
+    oversized: Sequence[str] = ()
 
 
+# Who is written and who holds an address that is claimed: in one statement and one order, or two writers that claim the
+# addresses of each other's endpoints would wait for each other. What an update leaves out is as it was.
 _LOCK = text(
-    "SELECT endpoint_key, user_id FROM segments.endpoints WHERE project = :project AND endpoint_key = ANY (:keys) "
-    "ORDER BY endpoint_key FOR NO KEY UPDATE"
+    "WITH n AS (SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:channels AS text[]), CAST(:addresses AS text[]), "
+    "CAST(:actives AS boolean[])) AS n (key, channel, address, active)), "
+    "claimed AS (SELECT coalesce(n.channel, e.channel) AS channel, coalesce(n.address, e.address) AS address FROM n "
+    "LEFT JOIN segments.endpoints e ON e.project = :project AND e.endpoint_key = n.key WHERE n.active) "
+    "SELECT endpoint_key, user_id, channel, address, active FROM segments.endpoints "
+    "WHERE project = :project AND endpoint_key = ANY (ARRAY(SELECT key FROM n UNION SELECT h.endpoint_key FROM claimed c "
+    "JOIN segments.endpoints h ON h.project = :project AND h.channel = c.channel AND h.address = c.address "
+    "WHERE h.active AND h.address <> '')) ORDER BY endpoint_key FOR NO KEY UPDATE"
+)
+_DEACTIVATE = text(
+    "UPDATE segments.endpoints SET active = false WHERE project = :project AND endpoint_key = ANY (:keys) RETURNING ordinal"
+)
+# Without the numbers of metrics, which PostgreSQL writes out with up to 300 digits: eight bytes each, as it should be.
+_SIZE = (
+    "octet_length(CAST(e.attributes AS text)) + octet_length(CAST(e.demographic AS text)) "
+    "+ octet_length(CAST(e.location AS text)) "
+    "+ coalesce((SELECT sum(octet_length(name) + 8) FROM jsonb_object_keys(e.metrics) AS name), 0)"
 )
 
 _TAKE_ORDINALS = text(
@@ -91,8 +107,8 @@ UPDATE segments.endpoints AS e SET
     effective_at = n.effective_at,
     last_active_at = greatest(e.last_active_at, n.effective_at)
 FROM SOURCE AS n WHERE e.project = :project AND e.endpoint_key = n.endpoint_key
-RETURNING e.ordinal
-"""
+RETURNING e.ordinal, e.endpoint_key, SIZE AS size
+""".replace("SIZE", _SIZE)
 _MERGE_ARRAYS = text(
     _MERGE.replace(
         "SOURCE AS n",
@@ -105,30 +121,27 @@ _STAGE = text(
     "CREATE TEMPORARY TABLE IF NOT EXISTS staged_endpoints "
     f"({', '.join(f'{name} {kind}' for name, kind in _COLUMNS)}) ON COMMIT DELETE ROWS"
 )
+_UNSTAGE = text("TRUNCATE pg_temp.staged_endpoints")
 _COPY_STAGED = f"COPY pg_temp.staged_endpoints ({', '.join(name for name, _ in _COLUMNS)}) FROM STDIN"
 
-# One document instead of two arrays: the driver writes arrays element by element, in Python. Its keys come in one order
-# for everybody, so two writers cannot lock the same users crosswise.
-_MERGE_USERS = text(
-    "INSERT INTO segments.users AS u (project, user_id, attributes) "
-    "SELECT :project, n.key, n.value FROM jsonb_each(CAST(:changes AS jsonb)) AS n "
-    "ON CONFLICT (project, user_id) DO UPDATE SET attributes = u.attributes || excluded.attributes "
-    # Without a change the row is locked all the same: whoever gives a user an endpoint waits for whoever changes him.
-    "WHERE u.attributes || excluded.attributes <> u.attributes "
-    # A user who is new has no endpoints but those of this transaction.
-    "RETURNING user_id, xmax = 0 AS added"
-)
-_OF_USERS = text("SELECT ordinal FROM segments.endpoints WHERE project = :project AND user_id = ANY (:users)")
-_REMOVE_USER_ATTRIBUTES = text(
-    "UPDATE segments.users AS u SET attributes = u.attributes - CAST(:names AS text[]) "
-    "WHERE u.project = :project AND u.user_id = :user"
-)
+
+async def lock(conn: AsyncConnection, project: str, updates: Mapping[str, EndpointUpdate]) -> dict[str, Held]:
+    """Lock the endpoints that updates by key write, and those that hold an address they claim; return them by key."""
+    given = {
+        "keys": list(updates),
+        "channels": [update.channel for update in updates.values()],
+        "addresses": [update.address for update in updates.values()],
+        "actives": [update.active for update in updates.values()],
+    }
+    rows = (await conn.execute(_LOCK, {"project": project, **given})).all()
+    return {row[0]: Held(*row[1:]) for row in rows}
 
 
-async def lock_existing(conn: AsyncConnection, project: str, keys: Sequence[str]) -> dict[str, str]:
-    """Lock the endpoints of those keys that exist; return the user id (maybe empty) of each."""
-    rows = (await conn.execute(_LOCK, {"project": project, "keys": list(keys)})).all()
-    return {row.endpoint_key: row.user_id for row in rows}
+async def deactivate(conn: AsyncConnection, project: str, keys: Sequence[str]) -> Sequence[int]:
+    """Make endpoints inactive; return their ordinals."""
+    if not keys:
+        return ()
+    return (await conn.execute(_DEACTIVATE, {"project": project, "keys": list(keys)})).scalars().all()
 
 
 async def write(
@@ -140,62 +153,48 @@ async def write(
     *,
     bulk: bool,
 ) -> Written:
-    """Write folded updates by key; `existing` is what `lock_existing` found in this transaction.
+    """Write folded updates by key; `existing` is what `lock` found in this transaction, or more.
 
     `bulk` copies (thousands of rows), else arrays are sent (up to some hundred).
 
     Raises:
-        Race: an endpoint that did not exist does now.
+        Race: an endpoint that did not exist does now, or an address that was free belongs to somebody.
     """
     known = set(existing)
     old = {key: update for key, update in updates.items() if key in known}
     new = {key: update for key, update in updates.items() if key not in known}
     ordinals: list[int] = []
-    if new:
-        rows = await _numbered(conn, project, new, now)
-        try:
+    oversized = [key for key, update in new.items() if _may_be_large(update) and stored_bytes(update) > MAX_BYTES]
+    try:
+        if new:
+            rows = await _numbered(conn, project, new, now)
             if bulk:
                 lines = [copy_line((project, now, row[-1], *row)) for row in rows]
                 await _copy(conn, _COPY_NEW, lines)
             else:
                 await conn.execute(_INSERT, {"project": project, "now": now, **_arrays(_NEW_COLUMNS, rows)})
-        except (IntegrityError, UniqueViolation) as error:
-            # COPY goes through the driver itself, whose errors SQLAlchemy does not wrap.
-            raise Race from error
-        ordinals += [row[2] for row in rows]
-    if old:
-        changes = [_changes(key, update, now) for key, update in sorted(old.items())]
-        if bulk:
-            await conn.execute(_STAGE)
-            await _copy(conn, _COPY_STAGED, map(copy_line, changes))
-            merged = await conn.execute(_MERGE_STAGED, {"project": project})
-        else:
-            names = [name for name, _ in _COLUMNS]
-            merged = await conn.execute(_MERGE_ARRAYS, {"project": project, **_arrays(names, changes)})
-        ordinals += merged.scalars()
-    return Written(len(new), len(old), ordinals)
+            ordinals += [row[2] for row in rows]
+        if old:
+            merged = await _merge(conn, project, [_changes(*item, now) for item in sorted(old.items())], bulk=bulk)
+            ordinals += [row.ordinal for row in merged]
+            oversized += [row.endpoint_key for row in merged if row.size > MAX_BYTES]
+    except (IntegrityError, UniqueViolation) as error:
+        # COPY goes through the driver itself, whose errors SQLAlchemy does not wrap.
+        raise Race from error
+    return Written(len(new), len(old), ordinals, oversized)
 
 
-async def write_users(
-    conn: AsyncConnection, project: str, changes: Mapping[str, Mapping[str, Sequence[str]]]
-) -> Sequence[int]:
-    """Merge attribute changes of users; an empty list removes the name. Users not known yet are added.
-
-    Returns the ordinals of the endpoints of those who changed.
-    """
-    if not changes:
-        return ()
-    given = {user: {name: held for name, held in named.items() if held} for user, named in changes.items()}
-    merged = await conn.execute(_MERGE_USERS, {"project": project, "changes": orjson.dumps(given).decode()})
-    changed = {row.user_id for row in merged if not row.added}
-    for user in sorted(changes):
-        removed = [name for name, held in changes[user].items() if not held]
-        if removed:
-            await conn.execute(_REMOVE_USER_ATTRIBUTES, {"project": project, "user": user, "names": removed})
-            changed.add(user)
-    if not changed:
-        return ()
-    return list((await conn.execute(_OF_USERS, {"project": project, "users": sorted(changed)})).scalars())
+async def _merge(
+    conn: AsyncConnection, project: str, changes: Sequence[tuple[Any, ...]], *, bulk: bool
+) -> Sequence[Row[Any]]:
+    if not bulk:
+        names = [name for name, _ in _COLUMNS]
+        return (await conn.execute(_MERGE_ARRAYS, {"project": project, **_arrays(names, changes)})).all()
+    await conn.execute(_STAGE)
+    # Emptied here as well as at the commit: one transaction may write several times.
+    await conn.execute(_UNSTAGE)
+    await _copy(conn, _COPY_STAGED, map(copy_line, changes))
+    return (await conn.execute(_MERGE_STAGED, {"project": project})).all()
 
 
 async def _numbered(
@@ -208,6 +207,13 @@ async def _numbered(
         (key, update.endpoint_id, first + place, int(drawn[place][:8], 16) % COHORTS, *_additions(key, update, now)[1:])
         for place, (key, update) in enumerate(new.items())
     ]
+
+
+def _may_be_large(update: EndpointUpdate) -> bool:
+    """Tell whether it is worth while to write an update out in order to measure it."""
+    values = sum(map(len, update.attributes.values()))
+    # Names have up to 50 characters and values up to 100, of four bytes each; the rest has 12 fields of values.
+    return (len(update.attributes) + len(update.metrics)) * 210 + values * 410 + 12 * 450 > MAX_BYTES
 
 
 def _additions(key: str, update: EndpointUpdate, now: datetime) -> tuple[Any, ...]:
@@ -265,53 +271,9 @@ async def _copy(conn: AsyncConnection, statement: str, lines: Iterable[bytes]) -
         await copy.write(b"".join(lines))
 
 
-_READ = (
-    "SELECT e.*, coalesce(u.attributes, '{}') AS user_attributes FROM segments.endpoints e "
-    "LEFT JOIN segments.users u ON u.project = e.project AND u.user_id = e.user_id "
-    "WHERE e.project = :project AND "
-)
-_READ_KEYS = text(_READ + "e.endpoint_key = ANY (:keys)")
-_READ_ORDINALS = text(_READ + "e.ordinal = ANY (:ordinals) ORDER BY e.ordinal")
-_DELETE = text("DELETE FROM segments.endpoints WHERE project = :project AND endpoint_key = :key")
+_DELETE = text("DELETE FROM segments.endpoints WHERE project = :project AND endpoint_key = ANY (:keys)")
 
 
-async def read_by_key(conn: AsyncConnection, project: str, keys: Sequence[str]) -> list[Endpoint]:
-    """Return the endpoints of those keys that exist, in no promised order."""
-    rows = (await conn.execute(_READ_KEYS, {"project": project, "keys": list(keys)})).all()
-    return [_endpoint(row) for row in rows]
-
-
-async def read_by_ordinal(conn: AsyncConnection, project: str, ordinals: Sequence[int]) -> list[Endpoint]:
-    """Return the endpoints of those ordinals that exist, ascending."""
-    rows = (await conn.execute(_READ_ORDINALS, {"project": project, "ordinals": list(ordinals)})).all()
-    return [_endpoint(row) for row in rows]
-
-
-async def delete(conn: AsyncConnection, project: str, key: str) -> bool:
-    """Delete an endpoint; tell whether it was there. The counter keeps its ordinal used."""
-    return (await conn.execute(_DELETE, {"project": project, "key": key})).rowcount > 0
-
-
-def _endpoint(row: Row[Any]) -> Endpoint:
-    return Endpoint(
-        endpoint_id=row.endpoint_id,
-        ordinal=row.ordinal,
-        cohort=row.cohort,
-        created_at=row.created_at,
-        effective_at=row.effective_at,
-        last_active_at=row.last_active_at,
-        channel=row.channel,
-        address=row.address,
-        attributes=row.attributes,
-        metrics={name: float(value) for name, value in row.metrics.items()},
-        demographic=row.demographic,
-        location={
-            member: float(value) if member in ("Latitude", "Longitude") else value
-            for member, value in row.location.items()
-        },
-        user_id=row.user_id,
-        user_attributes=row.user_attributes,
-        active=row.active,
-        opted_out=row.opted_out,
-        request_id=row.request_id,
-    )
+async def delete(conn: AsyncConnection, project: str, keys: Sequence[str]) -> None:
+    """Delete endpoints. The counter keeps their ordinals used."""
+    await conn.execute(_DELETE, {"project": project, "keys": list(keys)})

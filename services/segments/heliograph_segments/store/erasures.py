@@ -17,11 +17,6 @@ _COLUMNS = (
     "project, erasure_id, user_id, state, endpoint_ids, ordinals, endpoint_count, snapshot_count, snapshot_done, "
     "answered, asks, created_at, completed_at"
 )
-_ENDPOINTS = text(
-    "SELECT endpoint_key, endpoint_id, ordinal FROM segments.endpoints WHERE project = :project AND user_id = :user "
-    "ORDER BY endpoint_key FOR UPDATE"
-)
-_DELETE_USER = text("DELETE FROM segments.users WHERE project = :project AND user_id = :user")
 _INSERT = text(
     f"INSERT INTO segments.erasures ({_COLUMNS}, fence) VALUES (:project, :erasure, :user, 'RUNNING', "  # noqa: S608
     "CAST(:ids AS text[]), CAST(:ordinals AS bigint[]), :count, 0, '', '{}', 0, :now, NULL, 0)"
@@ -84,17 +79,6 @@ class Leased:
 
 class LeaseLost(Exception):
     """Another worker has the erasure now, or its project is gone: nothing may be written for it any more."""
-
-
-async def lock_endpoints(conn: AsyncConnection, project: str, user_id: str) -> list[tuple[str, str, int]]:
-    """Lock the endpoints of a user and return the key, the id and the ordinal of each."""
-    rows = await conn.execute(_ENDPOINTS, {"project": project, "user": user_id})
-    return [(row.endpoint_key, row.endpoint_id, row.ordinal) for row in rows]
-
-
-async def delete_user(conn: AsyncConnection, project: str, user_id: str) -> None:
-    """Delete what is known of a user himself."""
-    await conn.execute(_DELETE_USER, {"project": project, "user": user_id})
 
 
 async def insert(
