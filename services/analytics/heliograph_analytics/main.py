@@ -10,7 +10,9 @@ from datetime import timedelta
 
 import nats.js.errors
 
-from heliograph.analytics.v1 import analytics_pb2_grpc, ingestion_pb2_grpc
+from heliograph.analytics.v1 import analytics_pb2_grpc, behavior_pb2_grpc, ingestion_pb2_grpc
+from heliograph_analytics.actors import Actors
+from heliograph_analytics.behavior_servicer import BehaviorServicer
 from heliograph_analytics.config import AnalyticsSettings
 from heliograph_analytics.erasing import ERASURES, Eraser
 from heliograph_analytics.ingestion import Ingestion
@@ -114,6 +116,11 @@ async def build(runtime: Runtime[AnalyticsSettings]) -> None:
         analytics_pb2_grpc.add_AnalyticsServiceServicer_to_server,
         AnalyticsServicer(Reports(store, runtime.clock, backlog)),
         "heliograph.analytics.v1.AnalyticsService",
+    )
+    runtime.add_servicer(
+        behavior_pb2_grpc.add_BehaviorServiceServicer_to_server,
+        BehaviorServicer(Actors(store, runtime.clock, backlog)),
+        "heliograph.analytics.v1.BehaviorService",
     )
 
 

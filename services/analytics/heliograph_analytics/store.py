@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -52,6 +52,9 @@ class Arrived:
 class EventStore:
     """Appends in one thread, one transaction at a time; reads in other threads, side by side with it."""
 
+    LOWER: ClassVar[str] = "lower_as_python"
+    """Function for queries: lower case by Python's tables. Slow, a call for each value."""
+
     def __init__(self, path: Path, *, memory_mb: int = 1024, threads: int = 2) -> None:
         """Open the file, or make it.
 
@@ -75,6 +78,7 @@ class EventStore:
                 f"the event store {path} cannot be opened; one process at a time may have it: {error}"
             ) from None
         self._writer.execute(_TABLES)
+        self._writer.create_function(self.LOWER, str.lower, ["VARCHAR"], "VARCHAR")
         # Cursors of reads come from a connection that never executes anything, so they never meet the writer's.
         self._reader = self._writer.cursor()
         self._writing = threading.Lock()
@@ -104,6 +108,29 @@ class EventStore:
                 cursor.close()
 
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, run)
+
+    async def stream(
+        self, query: str, parameters: dict[str, Any], portion: int
+    ) -> AsyncGenerator[list[tuple[Any, ...]]]:
+        """Run a query on a cursor of its own and yield its rows in portions, read in a reading thread."""
+        cursor = self._reader.cursor()
+
+        async def in_thread(call: Callable[..., T], *arguments: object) -> T:
+            future = asyncio.get_running_loop().run_in_executor(self._read_threads, call, *arguments)
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                # Nobody waits for the query any more; the cursor must not be closed while it still runs.
+                cursor.interrupt()
+                await asyncio.gather(future, return_exceptions=True)
+                raise
+
+        try:
+            await in_thread(cursor.execute, query, parameters)
+            while rows := await in_thread(cursor.fetchmany, portion):
+                yield rows
+        finally:
+            cursor.close()
 
     async def applied(self, ids: Sequence[str]) -> set[str]:
         """Return which bus messages were applied, whatever consumer did it."""
