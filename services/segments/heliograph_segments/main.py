@@ -19,6 +19,7 @@ from heliograph_segments.imports.worker import ImportWorker
 from heliograph_segments.service.activity import ActivityRecorder, ProjectEraser
 from heliograph_segments.service.attributes import Attributes
 from heliograph_segments.service.audience import Audiences
+from heliograph_segments.service.behaviors import Behaviors
 from heliograph_segments.service.endpoints import Endpoints
 from heliograph_segments.service.erasures import Erasures, ErasureWorker
 from heliograph_segments.service.index_keeper import IndexKeeper
@@ -60,7 +61,9 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
         save_seconds=settings.index_save_seconds,
     )
     runtime.on_close(keeper.close)
-    reader = Reader(database, keeper, Listings())
+    behaviors = Behaviors(database, runtime.peer("analytics"))
+    runtime.on_close(behaviors.close)
+    reader = Reader(database, keeper, Listings(behaviors=behaviors.find))
     audiences = Audiences(database, clock, reader)
     uses = Uses(database, inbox)
     area = "heliograph.segments.v1"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from datetime import timedelta
 
 from heliograph_segments.domain.endpoints import MAX_VALUE, MAX_VALUES, check_name, check_text
 from heliograph_segments.domain.instants import instant_of
@@ -11,10 +13,12 @@ from heliograph_segments.domain.segments import (
     INSTANT_OPERATORS,
     AttributeDimension,
     AttributeOperator,
+    BehaviorDimension,
     Dimensions,
     GpsPoint,
     Group,
     Library,
+    MetricDimension,
     Rules,
     SegmentReference,
 )
@@ -31,6 +35,13 @@ MAX_EXPANDED_CONDITIONS = 2_000
 MAX_DEPTH = 10
 # Groups inside of groups, all counted. How deep they lie is bounded by what a message can nest, some hundred levels.
 MAX_ALL_GROUPS = 100
+# Each asks analytics to look through events.
+MAX_BEHAVIORS = 20
+MAX_EVENT_TYPE = 64
+MAX_EVENTS = 10_000
+SHORTEST_WINDOW = timedelta(minutes=1)
+LONGEST_WINDOW = timedelta(days=366)
+_OF_EVENTS = frozenset({AttributeOperator.INCLUSIVE, AttributeOperator.EXCLUSIVE, AttributeOperator.CONTAINS})
 
 
 def check_rules(rules: Rules) -> list[Problem]:
@@ -46,6 +57,8 @@ def check_rules(rules: Rules) -> list[Problem]:
     values = sum(entry.value_count() for group in groups for entry in group.dimensions)
     if values > MAX_TOTAL_VALUES:
         found.append(Problem("groups", "TOO_MANY", f"must have at most {MAX_TOTAL_VALUES} values in all"))
+    if sum(len(entry.behaviors) for group in groups for entry in group.dimensions) > MAX_BEHAVIORS:
+        found.append(Problem("groups", "TOO_MANY", f"must have at most {MAX_BEHAVIORS} behaviors in all"))
     for index, group in enumerate(rules.groups):
         found += under(f"groups[{index}]", _check_group(group))
     return found
@@ -69,23 +82,55 @@ def _check_dimensions(dimensions: Dimensions) -> list[Problem]:
     found: list[Problem] = []
     if dimensions.condition_count() == 0:
         found.append(Problem("", "REQUIRED", "must hold at least one condition"))
-    for member, entries in (("attributes", dimensions.attributes), ("user_attributes", dimensions.user_attributes)):
-        for name, entry in entries.items():
-            path = f"{member}[{name}]"
-            found += check_name(path, name)
-            found += under(path, _check_values(entry.values))
-            found += under(path, _check_operands(entry))
-    for name, metric in dimensions.metrics.items():
-        found += check_name(f"metrics[{name}]", name)
-        if not math.isfinite(metric.value):
-            found.append(Problem(f"metrics[{name}].value", "OUT_OF_RANGE", "must be a finite number"))
+    found += _check_attributes("attributes", dimensions.attributes.items())
+    found += _check_attributes("user_attributes", dimensions.user_attributes.items())
+    found += _check_metrics(dimensions.metrics.items())
     for field, wanted in dimensions.demographic.items():
         found += under(f"demographic.{field}", _check_values(wanted.values))
     if dimensions.country is not None:
         found += under("location.country", _check_values(dimensions.country.values))
     if dimensions.gps_point is not None:
         found += under("location.gps_point", _check_gps(dimensions.gps_point))
+    for place, behavior in enumerate(dimensions.behaviors):
+        found += under(f"behaviors[{place}]", _check_behavior(behavior))
     return found
+
+
+def _check_attributes(member: str, entries: Iterable[tuple[str, AttributeDimension]]) -> list[Problem]:
+    found: list[Problem] = []
+    for name, entry in entries:
+        path = f"{member}[{name}]"
+        found += check_name(path, name)
+        found += under(path, _check_values(entry.values))
+        found += under(path, _check_operands(entry))
+    return found
+
+
+def _check_metrics(entries: Iterable[tuple[str, MetricDimension]]) -> list[Problem]:
+    found: list[Problem] = []
+    for name, metric in entries:
+        found += check_name(f"metrics[{name}]", name)
+        if not math.isfinite(metric.value):
+            found.append(Problem(f"metrics[{name}].value", "OUT_OF_RANGE", "must be a finite number"))
+    return found
+
+
+def _check_behavior(behavior: BehaviorDimension) -> list[Problem]:
+    found: list[Problem] = []
+    if not behavior.event_type:
+        found.append(Problem("event_type", "REQUIRED", "is required"))
+    found += check_text("event_type", behavior.event_type, MAX_EVENT_TYPE)
+    if not 1 <= behavior.min_count <= MAX_EVENTS:
+        found.append(Problem("min_count", "OUT_OF_RANGE", f"must be 0, which means 1, to {MAX_EVENTS}"))
+    if behavior.within is not None and not SHORTEST_WINDOW <= behavior.within <= LONGEST_WINDOW:
+        found.append(Problem("within", "OUT_OF_RANGE", "must be a minute to 366 days"))
+    found += _check_attributes("attributes", behavior.attributes)
+    found += [
+        Problem(f"attributes[{name}].operator", "UNKNOWN_VALUE", "must be INCLUSIVE, EXCLUSIVE or CONTAINS")
+        for name, entry in behavior.attributes
+        if entry.operator not in _OF_EVENTS
+    ]
+    return found + _check_metrics(behavior.metrics)
 
 
 def _check_values(values: tuple[str, ...]) -> list[Problem]:

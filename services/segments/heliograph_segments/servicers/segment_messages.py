@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from heliograph.segments.v1 import segments_pb2
@@ -12,6 +13,7 @@ from heliograph_segments.domain.problems import Problem
 from heliograph_segments.domain.segments import (
     AttributeDimension,
     AttributeOperator,
+    BehaviorDimension,
     Combination,
     DemographicField,
     Dimensions,
@@ -26,6 +28,7 @@ from heliograph_segments.domain.segments import (
     SetDimension,
 )
 from heliograph_segments.domain.uses import Use, UseKind
+from heliograph_segments.service.behavior_messages import write_attributes, write_behavior, write_metrics
 from heliograph_segments.store.segments import Segment
 
 T = TypeVar("T")
@@ -58,8 +61,6 @@ def _back(table: Mapping[int, T]) -> dict[T, int]:
 
 
 _COMBINATION_NUMBERS = _back(_COMBINATIONS)
-_ATTRIBUTE_NUMBERS = _back(_ATTRIBUTE_OPERATORS)
-_METRIC_NUMBERS = _back(_METRIC_OPERATORS)
 _DURATION_NUMBERS = _back(_DURATIONS)
 
 
@@ -111,15 +112,7 @@ class _Reader:
         return Dimensions(
             attributes=self.attributes(message.attributes, f"{path}.attributes"),
             user_attributes=self.attributes(message.user_attributes, f"{path}.user_attributes"),
-            metrics={
-                name: MetricDimension(
-                    self.known(
-                        _METRIC_OPERATORS, entry.operator, f"{path}.metrics[{name}].operator", MetricOperator.EQUAL
-                    ),
-                    entry.value,
-                )
-                for name, entry in message.metrics.items()
-            },
+            metrics=self.metrics(message.metrics, f"{path}.metrics"),
             demographic={
                 field: self.set_of(getattr(message.demographic, field.value), f"{path}.demographic.{field.value}")
                 for field in DemographicField
@@ -132,6 +125,10 @@ class _Reader:
             if location.HasField("gps_point")
             else None,
             recency=self.recency(message.recency, f"{path}.recency") if message.HasField("recency") else None,
+            behaviors=tuple(
+                self.behavior(behavior, f"{path}.behaviors[{place}]")
+                for place, behavior in enumerate(message.behaviors)
+            ),
         )
 
     def attributes(
@@ -146,6 +143,41 @@ class _Reader:
             )
             for name, entry in entries.items()
         }
+
+    def metrics(self, entries: Mapping[str, segments_pb2.MetricDimension], path: str) -> dict[str, MetricDimension]:
+        return {
+            name: MetricDimension(
+                self.known(_METRIC_OPERATORS, entry.operator, f"{path}[{name}].operator", MetricOperator.EQUAL),
+                entry.value,
+            )
+            for name, entry in entries.items()
+        }
+
+    def behavior(self, entry: segments_pb2.BehaviorDimension, path: str) -> BehaviorDimension:
+        # Sorted: a map has no order, and two spellings of one condition are one list.
+        return BehaviorDimension(
+            event_type=entry.event_type,
+            min_count=entry.min_count or 1,
+            attributes=tuple(sorted(self.attributes(entry.attributes, f"{path}.attributes").items())),
+            metrics=tuple(sorted(self.metrics(entry.metrics, f"{path}.metrics").items())),
+            within=self.length(entry, f"{path}.within") if entry.HasField("within") else None,
+            since=self.instant(entry, f"{path}.since") if entry.HasField("since") else None,
+            negated=entry.negated,
+        )
+
+    def length(self, entry: segments_pb2.BehaviorDimension, path: str) -> timedelta | None:
+        try:
+            return timedelta(seconds=entry.within.seconds, microseconds=entry.within.nanos // 1000)
+        except OverflowError:
+            self.problems.append(Problem(path, "OUT_OF_RANGE", "is no duration"))
+            return None
+
+    def instant(self, entry: segments_pb2.BehaviorDimension, path: str) -> datetime | None:
+        try:
+            return entry.since.ToDatetime(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            self.problems.append(Problem(path, "OUT_OF_RANGE", "must be a time from year 1 to year 9999"))
+            return None
 
     def set_of(self, entry: segments_pb2.SetDimension, path: str) -> SetDimension:
         exclusive = self.known(_SET_OPERATORS, entry.operator, f"{path}.operator", False)
@@ -211,12 +243,10 @@ def _write_group(project: str, group: Group) -> segments_pb2.SegmentGroup:
 
 def _write_dimensions(entry: Dimensions) -> segments_pb2.SegmentDimensions:
     message = segments_pb2.SegmentDimensions(
-        attributes=_write_attributes(entry.attributes),
-        user_attributes=_write_attributes(entry.user_attributes),
-        metrics={
-            name: segments_pb2.MetricDimension(operator=_enum(_METRIC_NUMBERS, held.operator), value=held.value)
-            for name, held in entry.metrics.items()
-        },
+        attributes=write_attributes(entry.attributes),
+        user_attributes=write_attributes(entry.user_attributes),
+        metrics=write_metrics(entry.metrics),
+        behaviors=[write_behavior(behavior) for behavior in entry.behaviors],
     )
     for field, wanted in entry.demographic.items():
         target: Callable[[segments_pb2.SetDimension], None] = getattr(message.demographic, field.value).CopyFrom
@@ -232,13 +262,6 @@ def _write_dimensions(entry: Dimensions) -> segments_pb2.SegmentDimensions:
         message.recency.duration = _enum(_DURATION_NUMBERS, entry.recency.duration)
         message.recency.type = _enum(_back(_RECENCY_TYPES), entry.recency.active)
     return message
-
-
-def _write_attributes(entries: Mapping[str, AttributeDimension]) -> dict[str, segments_pb2.AttributeDimension]:
-    return {
-        name: segments_pb2.AttributeDimension(operator=_enum(_ATTRIBUTE_NUMBERS, entry.operator), values=entry.values)
-        for name, entry in entries.items()
-    }
 
 
 def _write_set(entry: SetDimension) -> segments_pb2.SetDimension:
