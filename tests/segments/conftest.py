@@ -16,6 +16,8 @@ from heliograph.segments.v1 import (
     jobs_pb2_grpc,
     segments_pb2_grpc,
 )
+from heliograph_analytics import main as analytics_main
+from heliograph_analytics.config import AnalyticsSettings
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.rpc import channel
 from heliograph_kit.runtime import Runtime, running
@@ -59,6 +61,22 @@ def settings(database_of_segments: str, nats_url: str, tmp_path: Path) -> Segmen
             "import_poll_seconds": 0.05,
         }
     )
+
+
+@pytest_asyncio.fixture
+async def analytics(tmp_path: Path, nats_url: str) -> AsyncIterator[Runtime[AnalyticsSettings]]:
+    """The analytics service on the same bus, ready."""
+    settings = AnalyticsSettings.model_validate(
+        {
+            "nats_url": nats_url,
+            "listen": "127.0.0.1:0",
+            "internal_secret": SECRET,
+            "drain_seconds": 0,
+            "event_store": tmp_path / "events.duckdb",
+        }
+    )
+    async with running(settings, analytics_main.build, package=analytics_main.PACKAGE, metadata=None) as runtime:
+        yield runtime
 
 
 @pytest_asyncio.fixture

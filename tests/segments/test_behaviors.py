@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,12 +12,11 @@ import pytest_asyncio
 
 from heliograph.analytics.v1 import analytics_pb2_grpc, ingestion_pb2, ingestion_pb2_grpc
 from heliograph.segments.v1 import audience_pb2, endpoints_pb2, segments_pb2
-from heliograph_analytics import main as analytics_main
 from heliograph_analytics.config import AnalyticsSettings
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.database import Database
 from heliograph_kit.rpc import channel
-from heliograph_kit.runtime import Runtime, running
+from heliograph_kit.runtime import Runtime
 from heliograph_segments.config import SegmentsSettings
 from heliograph_segments.domain.checking import check_rules
 from heliograph_segments.domain.segments import (
@@ -38,24 +35,6 @@ from tests.segments.builders import PARENT, a_segment, an_endpoint_message, havi
 from tests.segments.conftest import SECRET, Api
 
 Behavior = segments_pb2.BehaviorDimension
-
-
-@pytest_asyncio.fixture
-async def analytics(tmp_path: Path, nats_url: str) -> AsyncIterator[Runtime[AnalyticsSettings]]:
-    """The analytics service, ready."""
-    settings = AnalyticsSettings.model_validate(
-        {
-            "nats_url": nats_url,
-            "listen": "127.0.0.1:0",
-            "internal_secret": SECRET,
-            "drain_seconds": 0,
-            "event_store": tmp_path / "events.duckdb",
-        }
-    )
-    async with AsyncExitStack() as stack:
-        yield await stack.enter_async_context(
-            running(settings, analytics_main.build, package=analytics_main.PACKAGE, metadata=None)
-        )
 
 
 @pytest.fixture

@@ -71,6 +71,8 @@ METRICS: Mapping[str, Metric] = {
         # The domains. No project, endpoint or address is ever an attribute: series must stay few.
         _metric("heliograph.segments.endpoints.changed", Kind.COUNTER, "{endpoint}", "Endpoints written or deleted.",
                 "heliograph.operation"),
+        _metric("heliograph.segments.endpoints.dropped", Kind.COUNTER, "{endpoint}", "Endpoints beside events that were "
+                "refused.", "heliograph.reason"),
         _metric("heliograph.segments.import.rows", Kind.COUNTER, "{row}", "Rows read by import jobs.",
                 "heliograph.outcome"),
         _metric("heliograph.segments.count.duration", Kind.HISTOGRAM, "s", "Time to count a segment."),

@@ -90,7 +90,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     )
     runtime.add_consumer(erasures.consumer(runtime.bus))
     runtime.add_worker("erasures", eraser.run)
-    runtime.add_consumer(ActivityRecorder(database, inbox).consumer(runtime.bus))
+    runtime.add_consumer(ActivityRecorder(database, inbox, writer).consumer(runtime.bus))
     runtime.add_consumer(ProjectEraser(database, inbox).consumer(runtime.bus))
     runtime.add_consumer(uses.consumer(runtime.bus))
     rhythm = Rhythm(

@@ -20,12 +20,11 @@ from heliograph_kit.outbox import Outbox
 from heliograph_kit.telemetry import tracer
 from heliograph_segments import events
 from heliograph_segments.config import SegmentsSettings
-from heliograph_segments.domain.endpoints import endpoint_key
 from heliograph_segments.domain.import_rows import RowFailure, UnusableFile
 from heliograph_segments.domain.jobs import Job, JobFormat
 from heliograph_segments.imports.rows import Parsed, Rows, deriver, parse_piece, reader_of
 from heliograph_segments.imports.source import SourceFile, path_of
-from heliograph_segments.service.writing import EndpointWriter, Refused
+from heliograph_segments.service.writing import EndpointWriter
 from heliograph_segments.store import jobs as store
 from heliograph_segments.store.jobs import Leased, LeaseLost
 from heliograph_segments.store.races import Race
@@ -187,14 +186,9 @@ class ImportRun:
     async def _write(self, after: Job, parsed: Parsed) -> None:
         """Write a piece; an outage is waited for, anything else that keeps failing ends the job."""
         attempt = 1
-        apart: frozenset[str] = frozenset()
         while True:
             try:
-                return await self._write_once(after, parsed, apart)
-            except Refused as refused:
-                # Whose rows are refused is written row by row: some of them may be in order.
-                apart |= {endpoint_key(parsed.updates[place].endpoint_id) for place in refused.problems}
-                continue
+                return await self._write_once(after, parsed)
             except (SQLAlchemyError, psycopg.Error, OSError, Race) as error:
                 away = is_outage(error) or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
                 if not away and attempt >= _PIECE_ATTEMPTS:
@@ -205,30 +199,14 @@ class ImportRun:
                 _log.warning("import %s: a piece is tried again: %s", self.job.job_id, error)
             await asyncio.sleep(_PAUSE.total_seconds())
 
-    async def _write_once(self, after: Job, parsed: Parsed, apart: frozenset[str]) -> None:
-        """Write a piece: all rows at once, but those of the endpoints `apart`, which follow one by one.
-
-        Raises:
-            Refused: rows by their place in the piece, of endpoints that are not apart.
-        """
-        places = [n for n, update in enumerate(parsed.updates) if endpoint_key(update.endpoint_id) not in apart]
-        refused: list[RowFailure] = []
+    async def _write_once(self, after: Job, parsed: Parsed) -> None:
         async with self._database.transaction() as conn:
-            try:
-                together = [parsed.updates[place] for place in places]
-                written = await self._writer.write(conn, after.project, together, bulk=True)
-            except Refused as error:
-                raise Refused({places[place]: problems for place, problems in error.problems.items()}) from None
-            created = written.created
-            for place in sorted(set(range(len(parsed.updates))) - set(places)):
-                try:
-                    async with conn.begin_nested():
-                        alone = await self._writer.write(conn, after.project, [parsed.updates[place]], bulk=False)
-                        created += alone.created
-                except Refused as error:
-                    problem = error.problems[0][0]
-                    refused.append(RowFailure(parsed.lines[place], problem.reason, problem.field, problem.description))
-            job = after.with_refused(refused).with_created(created)
+            written, problems = await self._writer.write_some(conn, after.project, parsed.updates, bulk=True)
+            refused = [
+                RowFailure(parsed.lines[place], found[0].reason, found[0].field, found[0].description)
+                for place, found in problems.items()
+            ]
+            job = after.with_refused(refused).with_created(written.created)
             leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
         self._leased = leased
 

@@ -1,12 +1,14 @@
-"""What the segments service does when it hears of events and of deleted projects."""
+"""What the segments service does when it hears of events, of endpoints beside them, and of deleted projects."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from google.protobuf.message import DecodeError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph.analytics.v1 import events_pb2 as analytics_events_pb2
 from heliograph.projects.v1 import events_pb2 as projects_events_pb2
@@ -15,8 +17,13 @@ from heliograph_kit.consumer import CannotEverWork, Consumer, Delivery
 from heliograph_kit.database import Database
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.names import project_of
-from heliograph_segments.domain.endpoints import endpoint_key
+from heliograph_kit.telemetry import counter
+from heliograph_segments.domain.endpoints import EndpointUpdate, check_update, endpoint_key
+from heliograph_segments.domain.problems import Problem
+from heliograph_segments.service.endpoint_reading import read_update
+from heliograph_segments.service.writing import BULK, EndpointWriter
 from heliograph_segments.store import activity as store
+from heliograph_segments.store import races
 
 _log = logging.getLogger(__name__)
 
@@ -24,13 +31,25 @@ ACTIVITY = "segments-activity"
 PROJECTS = "segments-projects"
 
 
-class ActivityRecorder:
-    """Moves the last activity of endpoints with the events of their applications (pinpoint-1 3.3, recency)."""
+@dataclass(frozen=True)
+class _Heard:
+    """What one message tells of a project."""
 
-    def __init__(self, database: Database, inbox: Inbox) -> None:
-        """Take the record, and what remembers the messages that were applied."""
+    project: str
+    updates: Sequence[EndpointUpdate]
+    seen: Mapping[str, datetime]
+
+
+class ActivityRecorder:
+    """Writes endpoints that come beside events, and moves the last activity of endpoints with the events of their
+    applications (pinpoint-1 2.7, and 3.3 on recency).
+    """
+
+    def __init__(self, database: Database, inbox: Inbox, writer: EndpointWriter) -> None:
+        """Take the record, what remembers the messages that were applied, and what writes endpoints."""
         self._database = database
         self._inbox = inbox
+        self._writer = writer
 
     def consumer(self, bus: Bus) -> Consumer:
         """Return the consumer to run; a hundred messages at once make one statement."""
@@ -51,18 +70,25 @@ class ActivityRecorder:
         Raises:
             CannotEverWork: a payload is no batch of events.
         """
-        batches = {delivery.id: (delivery.project, _last_seen(delivery)) for delivery in deliveries}
-        async with self._database.transaction() as conn:
-            fresh = await self._inbox.first_seen(conn, ACTIVITY, list(batches))
-            latest: dict[str, dict[str, datetime]] = {}
-            for id in sorted(fresh):
-                project, seen = batches[id]
-                known = latest.setdefault(project, {})
-                for key, time in seen.items():
-                    known[key] = max(time, known.get(key, time))
+        heard = {delivery.id: _heard(delivery) for delivery in deliveries}
+        projects = sorted({one.project for one in heard.values()})
+
+        async def work(conn: AsyncConnection) -> None:
+            fresh = await self._inbox.first_seen(conn, ACTIVITY, list(heard))
             # In one order, so that two workers cannot lock the same endpoints crosswise.
-            for project in sorted(latest):
-                await store.move(conn, project, latest[project])
+            for project in projects:
+                told = [one for id, one in heard.items() if id in fresh and one.project == project]
+                await self._write(conn, project, [update for one in told for update in one.updates])
+                await store.move(conn, project, _latest(told))
+
+        # Racers are brought apart by the first project; who shares only another one meets less often.
+        await races.run(self._database, projects[0], work)
+
+    async def _write(self, conn: AsyncConnection, project: str, updates: Sequence[EndpointUpdate]) -> None:
+        if not updates:
+            return
+        _, problems = await self._writer.write_some(conn, project, updates, bulk=len(updates) > BULK)
+        _drop(project, [found[0] for found in problems.values()])
 
 
 class ProjectEraser:
@@ -100,7 +126,7 @@ class ProjectEraser:
             _log.info("project erased", extra={"project": project})
 
 
-def _last_seen(delivery: Delivery) -> Mapping[str, datetime]:
+def _heard(delivery: Delivery) -> _Heard:
     try:
         batch = analytics_events_pb2.EventBatch.FromString(delivery.payload)
     except DecodeError as error:
@@ -108,6 +134,40 @@ def _last_seen(delivery: Delivery) -> Mapping[str, datetime]:
     # A device's clock may be ahead: nobody is active later than what he did was heard of.
     heard = _time(batch.receive_time.seconds, batch.receive_time.nanos) if batch.HasField("receive_time") else None
     bound = min(heard, delivery.time) if heard else delivery.time
+    return _Heard(delivery.project, _updates(delivery.project, batch, bound), _last_seen(batch, bound))
+
+
+def _updates(project: str, batch: analytics_events_pb2.EventBatch, bound: datetime) -> list[EndpointUpdate]:
+    """Return the endpoints that are in order; what is not is dropped, for nobody waits for an answer any more."""
+    good: list[EndpointUpdate] = []
+    bad: list[Problem] = []
+    for message in batch.endpoints:
+        update, problems = read_update(message)
+        problems += check_update(update)
+        bad += problems[:1]
+        if not problems:
+            good.append(update._replace(effective_time=min(update.effective_time or bound, bound)))
+    _drop(project, bad)
+    return good
+
+
+def _drop(project: str, problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        counter("heliograph.segments.endpoints.dropped").add(1, {"heliograph.reason": problem.reason})
+        _log.warning(
+            "an endpoint beside events is dropped: %s %s", problem.field, problem.reason, extra={"project": project}
+        )
+
+
+def _latest(told: Sequence[_Heard]) -> Mapping[str, datetime]:
+    latest: dict[str, datetime] = {}
+    for one in told:
+        for key, time in one.seen.items():
+            latest[key] = max(time, latest.get(key, time))
+    return latest
+
+
+def _last_seen(batch: analytics_events_pb2.EventBatch, bound: datetime) -> Mapping[str, datetime]:
     seen: dict[str, datetime] = {}
     for event in batch.events:
         if not event.endpoint_id:

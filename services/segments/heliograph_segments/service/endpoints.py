@@ -16,15 +16,13 @@ from heliograph_segments.domain.endpoints import (
 )
 from heliograph_segments.domain.problems import Problem, under
 from heliograph_segments.errors import EndpointNotFound, UserNotFound, refuse
-from heliograph_segments.service.writing import EndpointWriter, Refused
+from heliograph_segments.service.writing import BULK, EndpointWriter, Refused
 from heliograph_segments.store import audience_log, races, users
 from heliograph_segments.store import endpoint_reading as reading
 from heliograph_segments.store import endpoints as store
 from heliograph_segments.store.endpoints import Written
 
 MAX_STREAM_BATCH = 1000
-# From here on COPY beats statements with arrays.
-_BULK = 200
 
 
 class Endpoints:
@@ -57,7 +55,7 @@ class Endpoints:
         refuse(problems)
 
         async def work(conn: AsyncConnection) -> Written:
-            return await self._writer.write(conn, project, updates, bulk=len(updates) > _BULK)
+            return await self._writer.write(conn, project, updates, bulk=len(updates) > BULK)
 
         try:
             return await races.run(self._database, project, work)

@@ -21,6 +21,9 @@ from heliograph_segments.store import endpoints as store
 from heliograph_segments.store import vocabulary as names
 from heliograph_segments.store.endpoints import Written
 
+# From here on COPY beats statements with arrays.
+BULK = 200
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -72,6 +75,39 @@ class EndpointWriter:
         touched += await self._make_room(conn, project, owned, _gained(folded, existing))
         await audience_log.note(conn, project, [*written.ordinals, *touched])
         return replace(written, ordinals=(), oversized=())
+
+    async def write_some(
+        self, conn: AsyncConnection, project: str, updates: Sequence[EndpointUpdate], *, bulk: bool
+    ) -> tuple[Written, Mapping[int, Sequence[Problem]]]:
+        """Apply those updates that can be written, in their order; return with it what is wrong with the others, by place.
+
+        Endpoints of which something is refused are written behind the others, one update at a time.
+
+        Raises:
+            Race: another writer was first; nothing of the transaction holds.
+        """
+        apart: set[str] = set()
+        places: list[int] = []
+        written = Written(0, 0)
+        while True:
+            places = [place for place, update in enumerate(updates) if endpoint_key(update.endpoint_id) not in apart]
+            together = [updates[place] for place in places]
+            try:
+                async with conn.begin_nested():
+                    written = await self.write(conn, project, together, bulk=bulk)
+                break
+            except Refused as refused:
+                apart |= {endpoint_key(together[place].endpoint_id) for place in refused.problems}
+        problems: dict[int, Sequence[Problem]] = {}
+        for place in sorted(set(range(len(updates))) - set(places)):
+            try:
+                async with conn.begin_nested():
+                    alone = await self.write(conn, project, [updates[place]], bulk=False)
+            except Refused as refused:
+                problems[place] = refused.problems[0]
+            else:
+                written = Written(written.created + alone.created, written.updated + alone.updated)
+        return written, problems
 
     async def _named(
         self, conn: AsyncConnection, project: str, updates: Sequence[EndpointUpdate]

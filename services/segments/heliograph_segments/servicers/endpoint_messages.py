@@ -1,29 +1,14 @@
-"""`Endpoint` messages to updates, and endpoints to messages."""
+"""Names of endpoints and users, and endpoints as messages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from heliograph.segments.v1 import endpoints_pb2
 from heliograph_kit.instants import timestamp
 from heliograph_kit.names import InvalidName, format_name, project_of
-from heliograph_segments.domain.endpoints import Endpoint, EndpointUpdate, Place, rounded
-from heliograph_segments.domain.problems import Problem
-
-_DEMOGRAPHIC = {
-    "app_version": "AppVersion",
-    "locale": "Locale",
-    "make": "Make",
-    "model": "Model",
-    "model_version": "ModelVersion",
-    "platform": "Platform",
-    "platform_version": "PlatformVersion",
-    "time_zone": "Timezone",
-}
-_LOCATION = {"city": "City", "country": "Country", "postal_code": "PostalCode", "region": "Region"}
-_STATUSES = frozenset(endpoints_pb2.Endpoint.Status.values())
-_OPT_OUTS = frozenset(endpoints_pb2.Endpoint.OptOut.values())
+from heliograph_segments.domain.endpoints import Endpoint
+from heliograph_segments.service.endpoint_reading import DEMOGRAPHIC, LOCATION
 
 
 def endpoint_of(name: str) -> tuple[str, str]:
@@ -52,58 +37,6 @@ def _resource_of(name: str, collection: str, resource: str) -> tuple[str, str]:
     return project, parts[3]
 
 
-def read_update(message: endpoints_pb2.Endpoint) -> tuple[EndpointUpdate, list[Problem]]:
-    """Return what a message asks for, and what could not be read of it."""
-    problems: list[Problem] = []
-    if message.status not in _STATUSES:
-        problems.append(Problem("status", "UNKNOWN_VALUE", "is unknown"))
-    if message.opt_out not in _OPT_OUTS:
-        problems.append(Problem("opt_out", "UNKNOWN_VALUE", "is unknown"))
-    effective: datetime | None = None
-    if message.HasField("effective_time"):
-        try:
-            effective = message.effective_time.ToDatetime(UTC)
-        except ValueError:
-            problems.append(Problem("effective_time", "OUT_OF_RANGE", "is no time"))
-    user = message.user
-    update = EndpointUpdate(
-        endpoint_id=message.endpoint_id,
-        channel=message.channel_type if message.HasField("channel_type") else None,
-        address=message.address if message.HasField("address") else None,
-        attributes={name: list(held.values) for name, held in message.attributes.items()},
-        metrics=dict(message.metrics),
-        demographic=_demographic(message.demographic) if message.HasField("demographic") else {},
-        location=_location(message.location) if message.HasField("location") else {},
-        user_id=user.user_id if user.HasField("user_id") else None,
-        user_attributes={name: list(held.values) for name, held in user.attributes.items()},
-        active=message.status != endpoints_pb2.Endpoint.STATUS_INACTIVE,
-        opted_out=_OPTED_OUT.get(message.opt_out),
-        effective_time=effective,
-        request_id=message.request_id or None,
-    )
-    return update, problems
-
-
-_OPTED_OUT: Mapping[int, bool] = {endpoints_pb2.Endpoint.OPT_OUT_ALL: True, endpoints_pb2.Endpoint.OPT_OUT_NONE: False}
-
-
-def _demographic(message: endpoints_pb2.Demographic) -> dict[str, str | None]:
-    given = {field.name for field, _ in message.ListFields()}
-    return {member: getattr(message, name) or None for name, member in _DEMOGRAPHIC.items() if name in given}
-
-
-def _location(message: endpoints_pb2.Location) -> dict[str, Place]:
-    given = {field.name for field, _ in message.ListFields()}
-    place: dict[str, Place] = {
-        member: getattr(message, name) or None for name, member in _LOCATION.items() if name in given
-    }
-    if message.HasField("latitude"):
-        place["Latitude"] = rounded(message.latitude)
-    if message.HasField("longitude"):
-        place["Longitude"] = rounded(message.longitude)
-    return place
-
-
 def write_endpoint(project: str, endpoint: Endpoint) -> endpoints_pb2.Endpoint:
     """Return an endpoint as a message."""
     message = endpoints_pb2.Endpoint(
@@ -123,10 +56,10 @@ def write_endpoint(project: str, endpoint: Endpoint) -> endpoints_pb2.Endpoint:
         last_active_time=timestamp(endpoint.last_active_at),
     )
     if endpoint.demographic:
-        held = {name: endpoint.demographic.get(member) for name, member in _DEMOGRAPHIC.items()}
+        held = {name: endpoint.demographic.get(member) for name, member in DEMOGRAPHIC.items()}
         message.demographic.MergeFrom(endpoints_pb2.Demographic(**held))
     if endpoint.location:
-        names = _LOCATION | {"latitude": "Latitude", "longitude": "Longitude"}
+        names = LOCATION | {"latitude": "Latitude", "longitude": "Longitude"}
         for name, member in names.items():
             if (value := endpoint.location.get(member)) is not None:
                 setattr(message.location, name, value)

@@ -13,8 +13,9 @@ from heliograph_segments.domain.endpoints import MAX_BATCH, EndpointUpdate
 from heliograph_segments.domain.problems import Problem, under
 from heliograph_segments.domain.vocabulary import Kind, Vocabulary
 from heliograph_segments.service.attributes import Attributes
+from heliograph_segments.service.endpoint_reading import read_update
 from heliograph_segments.service.endpoints import MAX_STREAM_BATCH, Endpoints
-from heliograph_segments.servicers.endpoint_messages import endpoint_of, read_update, user_of, write_endpoint
+from heliograph_segments.servicers.endpoint_messages import endpoint_of, user_of, write_endpoint
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
