@@ -105,7 +105,7 @@ async def test_an_ndjson_file_becomes_endpoints(api: Api, tmp_path: Path) -> Non
     assert endpoint.opt_out == endpoints_pb2.Endpoint.OPT_OUT_ALL
     assert endpoint.effective_time.ToJsonString() == "2020-01-02T03:04:05.678Z"
     assert endpoint.last_active_time == endpoint.effective_time
-    assert endpoint.status == endpoints_pb2.Endpoint.STATUS_ACTIVE
+    assert endpoint.status == endpoints_pb2.Endpoint.STATUS_INACTIVE  # as exports tell it
 
 
 async def test_bad_rows_are_listed_with_line_and_reason_and_the_others_are_written(api: Api, tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ class SegmentsSettings(ServiceSettings):
         le=16 * 1024 * 1024,
         description="size of the pieces of a file that are written in one transaction, bytes",
     )
+    import_unpacked_bytes: int = Field(
+        default=16 * 1024**3,
+        ge=1024,
+        description="how large a file of an import may be unpacked, bytes; it takes so much of the temporary folder",
+    )
     import_active_jobs: int = Field(
         default=10, ge=1, le=1000, description="how many unfinished imports a project may have"
     )
@@ -79,7 +84,17 @@ class SegmentsSettings(ServiceSettings):
         description="how many names the attributes, metrics and user attributes of a project may have together",
     )
 
-    @field_validator("import_root", "index_folder")
+    export_root: Path | None = Field(
+        default=None, description="absolute path of the folder that exports may write; without it nothing is exported"
+    )
+    export_piece_endpoints: int = Field(
+        default=50_000, ge=1, le=1_000_000, description="how many endpoints an object of an export holds"
+    )
+    export_lease_seconds: float = Field(
+        default=60, ge=0.2, le=600, description="how long an export stands still when its worker dies, seconds"
+    )
+
+    @field_validator("import_root", "export_root", "index_folder")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_absolute():

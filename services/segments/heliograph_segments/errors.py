@@ -88,6 +88,17 @@ class SnapshotIdTaken(AlreadyExists):
         )
 
 
+class ExportJobNotFound(NotFound):
+    """No such export job."""
+
+    reason = "EXPORT_JOB_NOT_FOUND"
+
+    def __init__(self, project: str, job_id: str) -> None:
+        """Take the job asked for."""
+        name = format_name(project, "exportJobs", job_id)
+        super().__init__("there is no such export job", resource_type="export job", resource=name)
+
+
 class ImportJobNotFound(NotFound):
     """No such import job."""
 

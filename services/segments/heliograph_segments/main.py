@@ -22,6 +22,8 @@ from heliograph_segments.service.audience import Audiences
 from heliograph_segments.service.behaviors import Behaviors
 from heliograph_segments.service.endpoints import Endpoints
 from heliograph_segments.service.erasures import Erasures, ErasureWorker
+from heliograph_segments.service.exporting import ExportWorker
+from heliograph_segments.service.exports import Exports
 from heliograph_segments.service.index_keeper import IndexKeeper
 from heliograph_segments.service.jobs import Jobs
 from heliograph_segments.service.listings import Listings
@@ -65,6 +67,15 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     runtime.on_close(behaviors.close)
     reader = Reader(database, keeper, Listings(behaviors=behaviors.find))
     audiences = Audiences(database, clock, reader)
+    exporter = ExportWorker(
+        database,
+        clock,
+        reader,
+        root=settings.export_root,
+        piece=settings.export_piece_endpoints,
+        lease_seconds=settings.export_lease_seconds,
+    )
+    exports = Exports(database, clock, root=settings.export_root, limit=settings.import_active_jobs, wake=exporter.wake)
     uses = Uses(database, inbox)
     area = "heliograph.segments.v1"
     runtime.add_servicer(
@@ -77,7 +88,9 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
         SegmentServicer(Segments(database, runtime.outbox, clock, reader), uses),
         f"{area}.SegmentService",
     )
-    runtime.add_servicer(jobs_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(jobs), f"{area}.JobService")
+    runtime.add_servicer(
+        jobs_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(jobs, exports), f"{area}.JobService"
+    )
     runtime.add_servicer(
         audience_pb2_grpc.add_AudienceServiceServicer_to_server,
         AudienceServicer(audiences, keeper),
@@ -101,6 +114,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     )
     runtime.add_worker("memberships", MembershipWorker(database, runtime.outbox, clock, reader, rhythm).run)
     runtime.add_worker("imports", importer.run)
+    runtime.add_worker("exports", exporter.run)
     runtime.add_worker("removals", attributes.run)
     runtime.add_worker("indexes", keeper.run, every_role=True)
     if settings.snapshot_days:

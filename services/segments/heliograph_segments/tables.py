@@ -230,6 +230,32 @@ import_jobs = Table(
     Index("import_jobs_open", "created_at", postgresql_where="completed_at IS NULL"),
 )
 
+export_jobs = Table(
+    "export_jobs",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("job_id", String, primary_key=True),
+    Column("destination", String, nullable=False),
+    # Empty: all endpoints.
+    Column("segment_id", String, nullable=False),
+    Column("segment_version", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("failure_reason", String, nullable=False),
+    Column("failure_message", String, nullable=False),
+    Column("total_pieces", Integer, nullable=False),
+    Column("completed_pieces", Integer, nullable=False),
+    Column("failed_pieces", Integer, nullable=False),
+    Column("processed_count", BigInteger, nullable=False),
+    Column("piece_endpoints", Integer, nullable=False),
+    # Who is exported, a bitmap of ordinals; null before the job began and after its end.
+    Column("members", LargeBinary),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("completed_at", DateTime(timezone=True)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("fence", BigInteger, nullable=False),
+    Index("export_jobs_open", "created_at", postgresql_where="completed_at IS NULL"),
+)
+
 erasures = Table(
     "erasures",
     metadata,

@@ -59,6 +59,8 @@ class NdjsonRows:
                 opted_out=opted_out(refused) if refused else None,
                 effective_time=effective_time(effective) if effective else None,
                 request_id=_text("RequestId", document),
+                # As exports tell it; whatever else it says is left alone.
+                active=document.get("EndpointStatus") != "INACTIVE",
             )
         )
 

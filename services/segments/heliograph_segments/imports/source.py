@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -13,11 +16,12 @@ _BOM = b"\xef\xbb\xbf"
 _LOOKED_AT = 64 * 1024
 # What files begin with that people take for text: how to say what it is instead of calling it broken.
 _SIGNATURES = (
-    (b"\x1f\x8b", "WRONG_FORMAT", "the file is compressed with gzip; unpack it first"),
     (b"PK\x03\x04", "WRONG_FORMAT", "the file is a ZIP archive or a spreadsheet; save it as CSV with UTF-8"),
     (b"\xff\xfe", "NOT_UTF8", "the file is UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "NOT_UTF8", "the file is UTF-16; save it as UTF-8"),
 )
+_GZIP = b"\x1f\x8b"
+_COPIED_AT_ONCE = 1024 * 1024
 
 
 def path_of(source: str, root: Path | None) -> Path:
@@ -32,17 +36,26 @@ def path_of(source: str, root: Path | None) -> Path:
         raise UnusableFile(
             "SOURCE_NOT_ALLOWED", "imports from files are switched off (HELIOGRAPH_SEGMENTS_IMPORT_ROOT)"
         )
-    spelled = source.removeprefix("file:")
+    path = below(root, source)
+    if path is None:
+        raise UnusableFile("SOURCE_NOT_ALLOWED", "the file must lie below the folder that imports may read")
+    return path
+
+
+def below(root: Path, name: str) -> Path | None:
+    """Return what `file:` and a path mean below a folder, None when it lies elsewhere or cannot be followed.
+
+    Links are followed before the folder is compared, so none leads out of it.
+    """
+    spelled = name.removeprefix("file:")
     if spelled.startswith("//"):  # file:///path is a URL, file:/path and file:path are paths
         spelled = unquote(spelled[2:])
     folder = root.resolve()
     try:
         path = (folder / spelled).resolve()
     except (OSError, ValueError, RuntimeError):
-        raise UnusableFile("SOURCE_NOT_ALLOWED", "the path cannot be followed") from None
-    if not path.is_relative_to(folder):
-        raise UnusableFile("SOURCE_NOT_ALLOWED", "the file must lie below the folder that imports may read")
-    return path
+        return None
+    return path if path.is_relative_to(folder) else None
 
 
 @dataclass(frozen=True)
@@ -63,13 +76,13 @@ class Piece:
 
 
 class SourceFile:
-    """An opened file. Use it as a context manager."""
+    """An opened file. Use it as a context manager. What gzip packed is read unpacked, from a file without a name."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a file.
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        """Open a file of which at most so many bytes are unpacked.
 
         Raises:
-            UnusableFile: SOURCE_NOT_FOUND, SOURCE_UNREADABLE.
+            UnusableFile: SOURCE_NOT_FOUND, SOURCE_UNREADABLE, SOURCE_TOO_LARGE, WRONG_FORMAT.
         """
         try:
             if not path.is_file():
@@ -80,6 +93,10 @@ class SourceFile:
         status = path.stat()
         self.size = status.st_size
         self.modified_ns = status.st_mtime_ns
+        if self._file.read(len(_GZIP)) == _GZIP:
+            with self._file as packed:
+                self._file = _unpacked(packed, most_bytes)
+            self.size = self._file.tell()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -143,6 +160,26 @@ class SourceFile:
             while rest and not rest.endswith(b"\n"):
                 rest = self._file.readline(MAX_LINE_BYTES)
         return Piece(lines, self._file.tell(), number)
+
+
+def _unpacked(packed: BinaryIO, most_bytes: int) -> BinaryIO:
+    """Unpack into a file without a name, which is gone when it is closed; pieces begin anywhere, and gzip does not."""
+    packed.seek(0)
+    unpacked: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        with gzip.open(packed) as source:
+            while block := source.read(_COPIED_AT_ONCE):
+                unpacked.write(block)
+                if unpacked.tell() > most_bytes:
+                    words = f"the file has more than {most_bytes} bytes unpacked (HELIOGRAPH_SEGMENTS_IMPORT_UNPACKED_BYTES)"
+                    raise UnusableFile("SOURCE_TOO_LARGE", words)
+    except (OSError, EOFError, zlib.error) as error:
+        unpacked.close()
+        raise UnusableFile("WRONG_FORMAT", f"the file cannot be unpacked: {error}") from None
+    except UnusableFile:
+        unpacked.close()
+        raise
+    return unpacked
 
 
 def _line(number: int, content: bytes | None) -> Line:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
@@ -126,7 +127,7 @@ class ImportRun:
                 words = f"the workers of the lines behind line {self.job.done_lines} ended again and again"
                 raise UnusableFile(PIECE_FAILED, words)
             path = path_of(self.job.source, self._settings.import_root)
-            with await asyncio.to_thread(SourceFile, path) as file:
+            with await self._opened(path) as file:
                 rows = await asyncio.to_thread(reader_of, self.job.format, file)
                 await self._open(file)
                 finished = await self._write_all(file, rows, stopping)
@@ -139,6 +140,21 @@ class ImportRun:
             return
         async with self._database.transaction() as conn:
             await store.release(conn, self._leased)
+
+    async def _opened(self, path: Path) -> SourceFile:
+        """Open the file in a thread and keep the lease meanwhile: a large one takes its time to be unpacked."""
+        seconds = self._settings.import_lease_seconds
+        opening = asyncio.create_task(asyncio.to_thread(SourceFile, path, self._settings.import_unpacked_bytes))
+        try:
+            while not (await asyncio.wait({opening}, timeout=seconds / 3))[0]:
+                async with self._database.transaction() as conn:
+                    self._leased = await store.update(conn, self._leased, self.job, seconds)
+        except BaseException:
+            for opened in await asyncio.gather(opening, return_exceptions=True):
+                if isinstance(opened, SourceFile):
+                    opened.__exit__()
+            raise
+        return opening.result()
 
     async def _open(self, file: SourceFile) -> None:
         job = self.job

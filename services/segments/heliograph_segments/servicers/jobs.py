@@ -11,8 +11,11 @@ from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name, parse_name, project_of
 from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
+from heliograph_segments.domain.exports import ExportJob
 from heliograph_segments.domain.jobs import Job, JobFormat, JobState
+from heliograph_segments.domain.problems import Problem
 from heliograph_segments.errors import refuse
+from heliograph_segments.service.exports import Exports
 from heliograph_segments.service.jobs import Jobs
 from heliograph_segments.servicers.segments import check_request_id, position_of
 from heliograph_segments.store.requests import Request
@@ -30,9 +33,10 @@ _STATES = {state: jobs_pb2.ImportJob.State.Value(f"STATE_{state}") for state in 
 class JobServicer(jobs_pb2_grpc.JobServiceServicer):
     """Parses, calls, translates."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, exports: Exports) -> None:
         """Take the use cases."""
         self._jobs = jobs
+        self._exports = exports
 
     async def CreateImportJob(self, request: jobs_pb2.CreateImportJobRequest, context: Context) -> jobs_pb2.ImportJob:
         """Queue an import."""
@@ -60,6 +64,58 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
             token = next_token(call, (shown[-1].created_at.isoformat(), shown[-1].job_id))
         messages = [_write_job(job, failures=False) for job in shown]
         return jobs_pb2.ListImportJobsResponse(import_jobs=messages, next_page_token=token)
+
+    async def CreateExportJob(self, request: jobs_pb2.CreateExportJobRequest, context: Context) -> jobs_pb2.ExportJob:
+        """Queue an export."""
+        project = project_of(request.parent, field="parent")
+        problems = check_request_id(request.request_id)
+        asked, segment = request.export_job, None
+        if asked.segment:
+            name = parse_name(asked.segment, "segments", field="export_job.segment")
+            if name.project != project:
+                problems.append(Problem("export_job.segment", "OUT_OF_RANGE", "must be a segment of the same project"))
+            segment = (name.id, asked.segment_version)
+        if asked.segment_version < 0:
+            problems.append(Problem("export_job.segment_version", "OUT_OF_RANGE", "must not be negative"))
+        call = Request("CreateExportJob", request.request_id, fingerprint(request))
+        return _write_export(await self._exports.create(project, asked.destination, segment, problems, call))
+
+    async def GetExportJob(self, request: jobs_pb2.GetExportJobRequest, context: Context) -> jobs_pb2.ExportJob:
+        """Return an export."""
+        name = parse_name(request.name, "exportJobs")
+        return _write_export(await self._exports.get(name.project, name.id))
+
+    async def ListExportJobs(
+        self, request: jobs_pb2.ListExportJobsRequest, context: Context
+    ) -> jobs_pb2.ListExportJobsResponse:
+        """List exports."""
+        project = project_of(request.parent, field="parent")
+        call = f"ListExportJobs {project}"
+        page = page_of(call, request.page_size, request.page_token)
+        jobs = await self._exports.page(project, page.size + 1, position_of(page.after))
+        shown, token = jobs[: page.size], ""
+        if len(jobs) > page.size:
+            token = next_token(call, (shown[-1].created_at.isoformat(), shown[-1].job_id))
+        return jobs_pb2.ListExportJobsResponse(export_jobs=map(_write_export, shown), next_page_token=token)
+
+
+def _write_export(job: ExportJob) -> jobs_pb2.ExportJob:
+    return jobs_pb2.ExportJob(
+        name=format_name(job.project, "exportJobs", job.job_id),
+        destination=job.destination,
+        segment=format_name(job.project, "segments", job.segment_id) if job.segment_id else "",
+        segment_version=job.segment_version,
+        state=_STATES[job.state],
+        failure_reason=job.failure_reason,
+        failure_message=job.failure_message,
+        total_pieces=job.total_pieces,
+        completed_pieces=job.completed_pieces,
+        failed_pieces=job.failed_pieces,
+        processed_count=job.processed_count,
+        objects=[job.object_name(piece) for piece in range(job.completed_pieces)],
+        create_time=timestamp(job.created_at),
+        complete_time=timestamp(job.completed_at),
+    )
 
 
 def _write_job(job: Job, *, failures: bool = True) -> jobs_pb2.ImportJob:

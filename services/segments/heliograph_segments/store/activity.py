@@ -36,6 +36,7 @@ _ERASED = (
     "segments",
     "snapshots",
     "import_jobs",
+    "export_jobs",
     "requests",
     "segment_uses",
     "counters",

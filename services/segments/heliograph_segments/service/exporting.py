@@ -1,0 +1,181 @@
+"""The worker of export jobs: finds out whom, then writes object after object under a lease.
+
+An object appears under its name when it is whole, and a killed worker's successor writes the one in hand again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+from pyroaring import BitMap
+
+from heliograph_kit.clock import Clock
+from heliograph_kit.database import Database
+from heliograph_kit.errors import HeliographError
+from heliograph_segments.domain.endpoints import Endpoint
+from heliograph_segments.domain.exports import ExportJob, document_of
+from heliograph_segments.domain.segments import Rules
+from heliograph_segments.imports.source import below
+from heliograph_segments.service.reading import Reader
+from heliograph_segments.service.segments import question_of
+from heliograph_segments.store import endpoint_reading as reading
+from heliograph_segments.store import exports as store
+from heliograph_segments.store import segments as segment_store
+from heliograph_segments.store.exports import Leased
+from heliograph_segments.store.jobs import LeaseLost
+
+_log = logging.getLogger(__name__)
+
+# What ends its workers must not keep all other jobs waiting for ever.
+_LEASES_WITHOUT_PIECE = 10
+_POLL = timedelta(seconds=1)
+_READ_AT_ONCE = 5_000
+# Fast, and a third of the size: exports are read once.
+_LEVEL = 1
+
+
+class Unwritable(Exception):
+    """The export cannot go on; the job fails with this reason."""
+
+    def __init__(self, reason: str, message: str, *, piece: bool = False) -> None:
+        """Take the reason for code, words for people, and whether a piece failed."""
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.piece = piece
+
+
+class ExportWorker:
+    """Takes export jobs, one at a time a process."""
+
+    def __init__(
+        self, database: Database, clock: Clock, reader: Reader, *, root: Path | None, piece: int, lease_seconds: float
+    ) -> None:
+        """Take the record, the time, what finds members, the folder to write below, and how many endpoints an object has."""
+        self._database = database
+        self._clock = clock
+        self._reader = reader
+        self._root = root
+        self._piece = piece
+        self._lease_seconds = lease_seconds
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for jobs now instead of at the next poll."""
+        self._woken.set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until told to stop; the object in hand is finished and the job given back."""
+        while not stopping.is_set():
+            self._woken.clear()
+            if await self.run_one(stopping):
+                continue
+            waits = [asyncio.create_task(stopping.wait()), asyncio.create_task(self._woken.wait())]
+            await asyncio.wait(waits, timeout=_POLL.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def run_one(self, stopping: asyncio.Event) -> bool:
+        """Take one job and work on it; tell whether there was one."""
+        async with self._database.transaction() as conn:
+            leased = await store.lease(conn, self._lease_seconds)
+        if leased is None:
+            return False
+        try:
+            await self._work(leased, stopping)
+        except LeaseLost:
+            _log.warning("export %s goes on elsewhere", leased.job.job_id)
+        return True
+
+    async def _work(self, leased: Leased, stopping: asyncio.Event) -> None:
+        try:
+            if leased.fence > leased.job.completed_pieces + _LEASES_WITHOUT_PIECE:
+                raise Unwritable("PIECE_FAILED", "the workers of an object ended again and again", piece=True)
+            folder = self._folder(leased.job)
+            members = leased.members
+            if members is None:
+                members = await self._members(leased.job)
+                leased = await self._store(leased, leased.job.begun(len(members), self._piece), members)
+            while leased.job.completed_pieces < leased.job.total_pieces:
+                if stopping.is_set():
+                    async with self._database.transaction() as conn:
+                        await store.release(conn, leased)
+                    return
+                first = leased.job.completed_pieces * leased.job.piece_endpoints
+                piece = members[first : first + leased.job.piece_endpoints]
+                written = await self._write(folder / leased.job.object_name(leased.job.completed_pieces), leased, piece)
+                leased = await self._store(leased, leased.job.advanced(written))
+        except Unwritable as error:
+            now = self._clock.now()
+            await self._store(leased, leased.job.failed(error.reason, error.message, now, piece=error.piece))
+        else:
+            await self._store(leased, leased.job.completed(self._clock.now()))
+
+    def _folder(self, job: ExportJob) -> Path:
+        folder = None if self._root is None else below(self._root, job.destination)
+        if folder is None:
+            raise Unwritable("DESTINATION_NOT_ALLOWED", "the folder does not lie below the one that exports may write")
+        return folder
+
+    async def _members(self, job: ExportJob) -> BitMap:
+        async with self._database.transaction() as conn:
+            rules = Rules()
+            if job.segment_id:
+                segment = await segment_store.get(conn, job.project, job.segment_id, job.segment_version)
+                if segment is None:
+                    raise Unwritable("SEGMENT_NOT_FOUND", "the segment was deleted")
+                rules = segment.rules
+            try:
+                question = await question_of(conn, job.project, rules, self._clock.now(), own_id=job.segment_id or None)
+            except HeliographError as error:
+                raise Unwritable("SEGMENT_NOT_FOUND", f"the sources of the segment changed: {error}") from error
+        return await self._reader.members(question)
+
+    async def _write(self, path: Path, leased: Leased, ordinals: BitMap) -> int:
+        """Write one object and return how many endpoints it holds; those deleted meanwhile are left out."""
+        lines: list[bytes] = []
+        for start in range(0, len(ordinals), _READ_AT_ONCE):
+            async with self._database.transaction() as conn:
+                some = ordinals[start : start + _READ_AT_ONCE].to_array().tolist()
+                endpoints = await reading.read_by_ordinal(conn, leased.job.project, some)
+            lines += await asyncio.to_thread(_lines, endpoints)
+            # An object may take longer than a lease.
+            await self._store(leased, leased.job)
+        try:
+            await asyncio.to_thread(_put, path, lines)
+        except OSError as error:
+            words = f"{path.name} cannot be written: {error.strerror}"
+            raise Unwritable("DESTINATION_UNWRITABLE", words, piece=True) from None
+        return len(lines)
+
+    async def _store(self, leased: Leased, job: ExportJob, members: BitMap | None = None) -> Leased:
+        async with self._database.transaction() as conn:
+            return await store.update(conn, leased, job, self._lease_seconds, members)
+
+
+def _lines(endpoints: Sequence[Endpoint]) -> list[bytes]:
+    return [orjson.dumps(document_of(endpoint), option=orjson.OPT_APPEND_NEWLINE) for endpoint in endpoints]
+
+
+def _put(path: Path, lines: Sequence[bytes]) -> None:
+    """Write an object whole: under another name first, to the disk, and then in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            # Without a time, so that the same endpoints are the same bytes.
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed:
+                packed.write(b"".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

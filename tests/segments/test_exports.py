@@ -1,0 +1,246 @@
+"""Exports: objects of packed NDJSON that import again as they are, from a worker that may die."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from heliograph.segments.v1 import endpoints_pb2, jobs_pb2, segments_pb2
+from heliograph_kit.clock import SystemClock
+from heliograph_kit.database import Database
+from heliograph_kit.rpc import reason_of, violations_of
+from heliograph_kit.testing import eventually
+from heliograph_segments.config import SegmentsSettings
+from heliograph_segments.domain.exports import ExportJob, check_destination
+from heliograph_segments.domain.import_rows import UnusableFile
+from heliograph_segments.imports.source import SourceFile
+from heliograph_segments.service.exporting import ExportWorker
+from heliograph_segments.service.index_keeper import IndexKeeper
+from heliograph_segments.service.listings import Listings
+from heliograph_segments.service.reading import Reader
+from heliograph_segments.store import exports as store
+from tests.segments.builders import PARENT, a_segment, an_endpoint_message, having, lists
+from tests.segments.conftest import Api
+
+Message = endpoints_pb2.Endpoint
+COMPLETED = jobs_pb2.ImportJob.STATE_COMPLETED
+FAILED = jobs_pb2.ImportJob.STATE_FAILED
+COPY = "projects/copy"
+PIECE = 7
+
+
+@pytest.fixture
+def settings(settings: SegmentsSettings, tmp_path: Path) -> SegmentsSettings:
+    """Settings of a service that may export into the test's own folder, a few endpoints an object."""
+    return settings.with_values(export_root=tmp_path, export_piece_endpoints=PIECE)
+
+
+def people(count: int) -> list[Message]:
+    """Return endpoints that differ in everything an endpoint has; some have lost their address, some have a user."""
+    effective = datetime(2026, 3, 4, 12, 30, 15, 123456, tzinfo=UTC)
+    made = []
+    for n in range(count):
+        message = an_endpoint_message(
+            f"Id/{n} é",
+            attributes=lists(plan=["gold", "b,\"'"], **{f"only {n}": [""]}),
+            metrics={"score": n + 0.1, "huge": 1e300, "zero": 0.0},
+            demographic=endpoints_pb2.Demographic(platform="ios", time_zone="Europe/Berlin") if n % 2 else None,
+            location=endpoints_pb2.Location(city="Kiel", latitude=47.6, longitude=-122.3) if n % 3 else None,
+            user=endpoints_pb2.EndpointUser(user_id=f"u{n}", attributes=lists(first=["Ann"])) if n % 4 else None,
+            opt_out=Message.OPT_OUT_ALL if n % 5 == 0 else Message.OPT_OUT_NONE,
+            status=Message.STATUS_INACTIVE if n % 6 == 0 else Message.STATUS_ACTIVE,
+            request_id=f"r{n}",
+        )
+        message.effective_time.FromDatetime(effective + timedelta(seconds=n))
+        made.append(message)
+    made.append(Message(endpoint_id="bare"))
+    made.append(an_endpoint_message("rival", address=made[1].address))
+    return made
+
+
+async def write(api: Api, *endpoints: Message) -> None:
+    request = endpoints_pb2.UpdateEndpointsRequest(parent=PARENT, endpoints=endpoints)
+    await api.endpoints.UpdateEndpoints(request)
+
+
+async def export(api: Api, destination: str, **given: Any) -> jobs_pb2.ExportJob:
+    request_id = given.pop("request_id", "")
+    job = jobs_pb2.ExportJob(destination=destination, **given)
+    request = jobs_pb2.CreateExportJobRequest(parent=PARENT, export_job=job, request_id=request_id)
+    return await api.jobs.CreateExportJob(request)
+
+
+async def ended(api: Api, name: str) -> jobs_pb2.ExportJob:
+    async def look() -> jobs_pb2.ExportJob | None:
+        job = await api.jobs.GetExportJob(jobs_pb2.GetExportJobRequest(name=name))
+        return job if job.HasField("complete_time") else None
+
+    job = await eventually(look, 20)
+    assert job is not None
+    return job
+
+
+def documents(folder: Path, job: jobs_pb2.ExportJob) -> list[dict[str, Any]]:
+    return [json.loads(line) for name in job.objects for line in gzip.open(folder / name)]
+
+
+async def everybody(api: Api, parent: str) -> dict[str, Message]:
+    """Return all endpoints of a project without what belongs to their project and to the time of their writing."""
+    request = segments_pb2.SampleSegmentRequest(parent=parent, rules=segments_pb2.SegmentRules(), sample_size=100)
+    found = (await api.segments.SampleSegment(request)).endpoints
+    for endpoint in found:
+        for field in ("name", "ordinal", "cohort", "create_time", "last_active_time"):
+            endpoint.ClearField(field)
+    return {endpoint.endpoint_id: endpoint for endpoint in found}
+
+
+async def test_a_full_export_imports_back_to_an_equal_audience(api: Api, tmp_path: Path) -> None:
+    await write(api, *people(40))
+    job = await ended(api, (await export(api, "file:out/all")).name)
+    assert (job.state, job.processed_count, job.total_pieces) == (COMPLETED, 42, 6)
+    assert len(job.objects) == job.completed_pieces == 6
+    assert sorted(path.name for path in (tmp_path / "out" / "all").iterdir()) == list(job.objects)
+    for name in job.objects:
+        asked = jobs_pb2.ImportJob(format=jobs_pb2.ImportJob.FORMAT_NDJSON, source=f"file:out/all/{name}")
+        created = await api.jobs.CreateImportJob(jobs_pb2.CreateImportJobRequest(parent=COPY, import_job=asked))
+
+        async def over(name: str = created.name) -> jobs_pb2.ImportJob | None:
+            found = await api.jobs.GetImportJob(jobs_pb2.GetImportJobRequest(name=name))
+            return found if found.HasField("complete_time") else None
+
+        imported = await eventually(over, 20)
+        assert imported is not None
+        assert (imported.state, imported.failed_count) == (COMPLETED, 0), imported
+    assert await everybody(api, COPY) == await everybody(api, PARENT)
+
+
+async def test_an_export_of_a_segment_holds_its_members(api: Api, tmp_path: Path) -> None:
+    await write(
+        api, *(an_endpoint_message(f"e{n}", attributes=lists(plan=["gold" if n % 2 else "free"])) for n in range(20))
+    )
+    segment = await api.segments.CreateSegment(a_segment(having("plan", "gold")))
+    job = await ended(api, (await export(api, f"file:{tmp_path}/out", segment=segment.name)).name)
+    assert (job.state, job.processed_count, job.total_pieces, job.segment) == (COMPLETED, 10, 2, segment.name)
+    assert [found["Id"] for found in documents(tmp_path / "out", job)] == [f"e{n}" for n in range(1, 20, 2)]
+
+
+async def test_an_export_of_nobody_is_complete_without_objects(api: Api, tmp_path: Path) -> None:
+    job = await ended(api, (await export(api, "file:out")).name)
+    assert (job.state, job.total_pieces, list(job.objects)) == (COMPLETED, 0, [])
+
+
+async def test_a_folder_that_cannot_be_written_fails_the_job(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    await write(api, an_endpoint_message("e1"))
+    job = await ended(api, (await export(api, "file:taken/out")).name)
+    assert (job.state, job.failure_reason, job.failed_pieces) == (FAILED, "DESTINATION_UNWRITABLE", 1)
+    assert str(tmp_path) not in job.failure_message
+
+
+@pytest.mark.parametrize(
+    "destination", ["", "out", "https://example.com/x", "file:../elsewhere", "file:/etc", "file:a\0b"]
+)
+async def test_destinations_that_may_not_be_written_are_refused(api: Api, destination: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await export(api, destination, segment_version=-1)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    fields = [violation[0] for violation in violations_of(refused.value)]
+    assert fields[0] == "export_job.segment_version"
+
+
+async def test_a_destination_outside_of_the_folder_is_named(api: Api) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await export(api, "file:../elsewhere")
+    assert [violation[0] for violation in violations_of(refused.value)] == ["export_job.destination"]
+
+
+def test_a_destination_has_at_most_1024_characters() -> None:
+    assert check_destination("file:" + "x" * 1019) == []
+    assert [problem.reason for problem in check_destination("file:" + "x" * 1020)] == ["TOO_LONG"]
+
+
+async def test_an_export_is_queued_once_by_request_id_and_listed(api: Api) -> None:
+    first = await export(api, "file:out", request_id="r1")
+    assert (await export(api, "file:out", request_id="r1")).name == first.name
+    second = await export(api, "file:out")
+    page = await api.jobs.ListExportJobs(jobs_pb2.ListExportJobsRequest(parent=PARENT, page_size=1))
+    assert [job.name for job in page.export_jobs] == [second.name]
+    request = jobs_pb2.ListExportJobsRequest(parent=PARENT, page_size=1, page_token=page.next_page_token)
+    rest = await api.jobs.ListExportJobs(request)
+    assert [job.name for job in rest.export_jobs] == [first.name]
+    assert not rest.next_page_token
+
+
+async def test_unknown_segments_and_jobs_are_not_found(api: Api) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as missing:
+        await export(api, "file:out", segment=f"{PARENT}/segments/{'0' * 32}")
+    assert reason_of(missing.value) == "SEGMENT_NOT_FOUND"
+    with pytest.raises(grpc.aio.AioRpcError) as missing:
+        await api.jobs.GetExportJob(jobs_pb2.GetExportJobRequest(name=f"{PARENT}/exportJobs/{'0' * 32}"))
+    assert reason_of(missing.value) == "EXPORT_JOB_NOT_FOUND"
+
+
+async def test_a_worker_that_ends_anywhere_leaves_whole_objects_and_each_endpoint_once(
+    api: Api, database_of_segments: str, tmp_path: Path
+) -> None:
+    """The workers here are ended in the middle, one after the other; their leases are short."""
+    await write(api, *(an_endpoint_message(f"e{n}") for n in range(50)))
+    database = Database(database_of_segments, application_name="tests")
+    keeper = IndexKeeper(database, folder=None, memory_bytes=0, retention=timedelta(hours=1), save_seconds=3600)
+    reader = Reader(database, keeper, Listings())
+    job = ExportJob("shop", "0" * 32, "file:out", SystemClock().now())
+    try:
+        async with database.transaction() as conn:
+            await store.insert(conn, job)
+        found: ExportJob | None = None
+        for turn in range(200):
+            worker = ExportWorker(database, SystemClock(), reader, root=tmp_path, piece=PIECE, lease_seconds=0.2)
+            working = asyncio.create_task(worker.run_one(asyncio.Event()))
+            await asyncio.wait({working}, timeout=0.01 + 0.005 * turn)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            async with database.transaction() as conn:
+                found = await store.get(conn, "shop", job.job_id)
+            assert found is not None
+            if found.state.ended:
+                break
+            await asyncio.sleep(0.2)
+        assert found is not None
+        assert (found.failure_reason, found.processed_count, found.total_pieces) == ("", 50, 8)
+        told = jobs_pb2.ExportJob(objects=[found.object_name(piece) for piece in range(8)])
+        assert [each["Id"] for each in documents(tmp_path / "out", told)] == [f"e{n}" for n in range(50)]
+    finally:
+        await keeper.close()
+        await database.close()
+
+
+def test_a_packed_file_is_read_as_if_it_were_not(tmp_path: Path) -> None:
+    plain = b"".join(b"line %d\n" % n for n in range(10_000))
+    packed = tmp_path / "people.csv.gz"
+    packed.write_bytes(gzip.compress(plain))
+    with SourceFile(packed, len(plain)) as file:
+        assert file.size == len(plain)
+        piece = file.piece(0, 0, 4096)
+        assert piece.lines[0].content == b"line 0"
+        again = file.piece(piece.end, piece.end_lines, len(plain))
+        assert again.lines[-1].content == b"line 9999"
+        assert again.end_lines == 10_000
+    with pytest.raises(UnusableFile) as refused:
+        SourceFile(packed, len(plain) - 1)
+    assert refused.value.reason == "SOURCE_TOO_LARGE"
+
+
+@pytest.mark.parametrize("spoiled", [slice(0, -9), slice(0, 12)])
+def test_a_packed_file_that_is_not_whole_is_refused(tmp_path: Path, spoiled: slice) -> None:
+    packed = tmp_path / "people.csv.gz"
+    packed.write_bytes(gzip.compress(b"Id\n" * 1000)[spoiled])
+    with pytest.raises(UnusableFile) as refused:
+        SourceFile(packed, 10_000)
+    assert refused.value.reason == "WRONG_FORMAT"
