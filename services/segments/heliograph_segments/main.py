@@ -24,6 +24,7 @@ from heliograph_segments.service.endpoints import Endpoints
 from heliograph_segments.service.erasures import Erasures, ErasureWorker
 from heliograph_segments.service.exporting import ExportWorker
 from heliograph_segments.service.exports import Exports
+from heliograph_segments.service.imported import ImportedLists
 from heliograph_segments.service.index_keeper import IndexKeeper
 from heliograph_segments.service.jobs import Jobs
 from heliograph_segments.service.listings import Listings
@@ -65,7 +66,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     runtime.on_close(keeper.close)
     behaviors = Behaviors(database, runtime.peer("analytics"))
     runtime.on_close(behaviors.close)
-    reader = Reader(database, keeper, Listings(behaviors=behaviors.find))
+    reader = Reader(database, keeper, Listings(imported=ImportedLists(database).find, behaviors=behaviors.find))
     audiences = Audiences(database, clock, reader)
     exporter = ExportWorker(
         database,

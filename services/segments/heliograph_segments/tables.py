@@ -224,10 +224,31 @@ import_jobs = Table(
     Column("failures", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("completed_at", DateTime(timezone=True)),
+    Column("skip_endpoints", Boolean, nullable=False, server_default="false"),
+    # Of the segment it makes: the name of a new one, or the one that gets a version. Both empty: none is made.
+    Column("segment_name", String, nullable=False, server_default=""),
+    Column("segment_id", String, nullable=False, server_default=""),
     # Leases run on the database's clock: the product's may be hurried. The fence grows with every lease given.
     Column("lease_until", DateTime(timezone=True)),
     Column("fence", BigInteger, nullable=False),
     Index("import_jobs_open", "created_at", postgresql_where="completed_at IS NULL"),
+)
+
+# Whom imports listed, by the id of the job: the endpoints of each piece, a bitmap of ordinals, and users.
+imported_endpoints = Table(
+    "imported_endpoints",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("list_id", String, primary_key=True),
+    Column("piece", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordinals", LargeBinary, nullable=False),
+)
+imported_users = Table(
+    "imported_users",
+    metadata,
+    Column("project", String, primary_key=True),
+    Column("list_id", String, primary_key=True),
+    Column("user_id", String, primary_key=True),
 )
 
 export_jobs = Table(

@@ -23,6 +23,7 @@ from heliograph_segments.domain.import_rows import (
     BadRow,
     Derive,
     UnusableFile,
+    UserRow,
     bad_row,
     checked,
     effective_time,
@@ -85,8 +86,9 @@ class CsvRows:
         self._few_names = len(self._attributes) + len(self._user_attributes) + len(self._metrics) <= MAX_NAMES
         self._coordinates = [(at[column], member, column) for column, member in COORDINATES.items() if column in at]
 
-    def row(self, line: str, derive: Derive) -> EndpointUpdate:
-        """Return the update that a line asks for; empty cells leave things as they are.
+    def row(self, line: str, derive: Derive) -> EndpointUpdate | UserRow:
+        """Return the update that a line asks for; empty cells leave things as they are. A line that holds nothing but
+        user ids names users.
 
         Raises:
             BadRow: the row cannot be imported.
@@ -99,6 +101,8 @@ class CsvRows:
         effective = cells[self._effective] if self._effective is not None else ""
         refused = cells[self._opt_out] if self._opt_out is not None else ""
         user_id = cells[self._user] if self._user is not None else ""
+        if user_id and not channel and not address and sum(map(bool, cells)) == 1:
+            return UserRow(tuple(user_id.split()))
         update = EndpointUpdate(
             endpoint_id=identity(
                 cells[self._id] if self._id is not None else None,

@@ -11,6 +11,7 @@ from heliograph_segments.domain.import_rows import (
     IGNORED_COLUMNS,
     BadRow,
     Derive,
+    UserRow,
     checked,
     effective_time,
     identity,
@@ -31,8 +32,9 @@ _TOP = frozenset({"Attributes", "Metrics", "Demographic", "Location", "User"}) |
 class NdjsonRows:
     """Reads the lines of one file."""
 
-    def row(self, line: str, derive: Derive) -> EndpointUpdate:
-        """Return the update that a line asks for. Null counts as absent, an empty list removes an attribute.
+    def row(self, line: str, derive: Derive) -> EndpointUpdate | UserRow:
+        """Return the update that a line asks for. Null counts as absent, an empty list removes an attribute. A line that
+        holds nothing but a user id names a user.
 
         Raises:
             BadRow: the row cannot be imported.
@@ -41,6 +43,9 @@ class NdjsonRows:
         _only(document, "", _TOP | IGNORED_COLUMNS)
         user = _object("User", document.get("User"))
         _only(user, "User.", ("UserId", "UserAttributes"))
+        if document.keys() == {"User"} and user.keys() == {"UserId"}:
+            user_id = _text("UserId", user, "User.")
+            return UserRow((user_id,) if user_id else ())
         channel, address = _text("ChannelType", document), _text("Address", document)
         effective, refused = _text("EffectiveDate", document), _text("OptOut", document)
         return checked(

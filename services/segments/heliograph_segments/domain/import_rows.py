@@ -34,6 +34,12 @@ class RowFailure(NamedTuple):
     message: str
 
 
+class UserRow(NamedTuple):
+    """A row that names users and nothing else: for a segment, all their endpoints are meant."""
+
+    user_ids: tuple[str, ...]
+
+
 class BadRow(Exception):
     """A row cannot be imported."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from heliograph_segments.domain.checking import MAX_DISPLAY_NAME
+from heliograph_segments.domain.endpoints import check_text
 from heliograph_segments.domain.import_rows import MAX_FAILURES, RowFailure
 from heliograph_segments.domain.problems import Problem
 
@@ -59,6 +61,15 @@ class Job:
     done_lines: int = 0
     failures: tuple[RowFailure, ...] = ()
     completed_at: datetime | None = None
+    skip_endpoints: bool = False
+    # Of the segment it makes: the name of a new one, or the one that gets a version.
+    segment_name: str = ""
+    segment_id: str = ""
+
+    @property
+    def defines(self) -> bool:
+        """Whether a segment is made of the rows."""
+        return bool(self.segment_name or self.segment_id)
 
     def opened(self, size_bytes: int, modified_ns: int, piece_bytes: int) -> Job:
         """Return the job with its file looked at; a piece is every line that begins in so many bytes."""
@@ -131,3 +142,14 @@ def check_source(source: str) -> list[Problem]:
     if not source.startswith("file:") or source == "file:" or "\x00" in source:
         return [Problem("import_job.source", "MALFORMED", "must be file: and a path")]
     return []
+
+
+def check_definition(*, given: bool, name: str, segment: bool, skip_endpoints: bool) -> list[Problem]:
+    """Say what is wrong with the segment an import is to make; `segment` tells whether one is named that there is."""
+    path = "import_job.segment_definition"
+    if not given:
+        words = "is required with skip_endpoints: otherwise the import does nothing"
+        return [Problem(path, "REQUIRED", words)] if skip_endpoints else []
+    if bool(name) == segment:
+        return [Problem(path, "REQUIRED", "needs either a display_name or a segment")]
+    return check_text(f"{path}.display_name", name, MAX_DISPLAY_NAME)

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph_kit.ids import derived_id
-from heliograph_segments.domain.endpoints import EndpointUpdate
+from heliograph_segments.domain.endpoints import MAX_ID, EndpointUpdate, check_text
 from heliograph_segments.domain.import_csv import CsvRows
 from heliograph_segments.domain.import_ndjson import NdjsonRows
-from heliograph_segments.domain.import_rows import MAX_LINE_BYTES, BadRow, Derive, RowFailure, UnusableFile
+from heliograph_segments.domain.import_rows import (
+    MAX_LINE_BYTES,
+    BadRow,
+    Derive,
+    RowFailure,
+    UnusableFile,
+    UserRow,
+    bad_row,
+)
 from heliograph_segments.domain.jobs import JobFormat
 from heliograph_segments.imports.source import Line, Piece, SourceFile
 
@@ -20,17 +28,18 @@ _BOM = b"\xef\xbb\xbf"
 class Rows(Protocol):
     """Reads one line of a format."""
 
-    def row(self, line: str, derive: Derive) -> EndpointUpdate:
-        """Return the update of a line; raises BadRow."""
+    def row(self, line: str, derive: Derive) -> EndpointUpdate | UserRow:
+        """Return the update of a line, or the users it names; raises BadRow."""
         ...
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a piece asks for, with the line of each update, and rows that failed."""
+    """What a piece asks for, with the line of each update, the users it names, and rows that failed."""
 
     updates: list[EndpointUpdate]
     lines: list[int]
+    users: set[str]
     failures: list[RowFailure]
     rows: int
     end: int
@@ -60,13 +69,16 @@ def deriver(project: str) -> Derive:
     return lambda channel, address: derived_id(project, channel, address)
 
 
-def parse_piece(piece: Piece, rows: Rows, derive: Derive, *, header: bool) -> Parsed:
-    """Read all lines of a piece; `header` tells that line 1 of the file is none of the rows."""
+def parse_piece(piece: Piece, rows: Rows, derive: Derive, *, header: bool, lists_users: bool) -> Parsed:
+    """Read all lines of a piece; `header` tells that line 1 of the file is none of the rows, `lists_users` that rows may
+    name users.
+    """
     updates: list[EndpointUpdate] = []
     lines: list[int] = []
+    users: set[str] = set()
     failures: list[RowFailure] = []
     count = 0
-    read: Callable[[str, Derive], EndpointUpdate] = rows.row
+    read: Callable[[str, Derive], EndpointUpdate | UserRow] = rows.row
     for line in piece.lines:
         if line.number == 1 and header:
             continue
@@ -80,11 +92,24 @@ def parse_piece(piece: Piece, rows: Rows, derive: Derive, *, header: bool) -> Pa
             continue  # the end of a file often has one
         count += 1
         try:
-            updates.append(read(text, derive))
+            found = read(text, derive)
+            if isinstance(found, UserRow):
+                users |= _users(found, allowed=lists_users)
+                continue
+            updates.append(found)
             lines.append(line.number)
         except BadRow as error:
             failures.append(error.at(line.number))
-    return Parsed(updates, lines, failures, count, piece.end, piece.end_lines)
+    return Parsed(updates, lines, users, failures, count, piece.end, piece.end_lines)
+
+
+def _users(row: UserRow, *, allowed: bool) -> set[str]:
+    if not allowed or not row.user_ids:
+        raise BadRow("REQUIRED", "Id", "a row without Id needs ChannelType and Address")
+    for user_id in row.user_ids:
+        for problem in check_text("user.user_id", user_id, MAX_ID):
+            raise bad_row(problem)
+    return set(row.user_ids)
 
 
 def _text(line: Line) -> str:

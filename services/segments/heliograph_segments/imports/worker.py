@@ -8,27 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
+from heliograph_kit.ids import derived_id
 from heliograph_kit.outages import is_outage
 from heliograph_kit.outbox import Outbox
 from heliograph_kit.telemetry import tracer
 from heliograph_segments import events
 from heliograph_segments.config import SegmentsSettings
+from heliograph_segments.domain.endpoints import endpoint_key
 from heliograph_segments.domain.import_rows import RowFailure, UnusableFile
-from heliograph_segments.domain.jobs import Job, JobFormat
+from heliograph_segments.domain.jobs import Job, JobFormat, JobState
+from heliograph_segments.domain.problems import Problem
+from heliograph_segments.domain.segments import ImportedList, Rules
 from heliograph_segments.imports.rows import Parsed, Rows, deriver, parse_piece, reader_of
 from heliograph_segments.imports.source import SourceFile, path_of
 from heliograph_segments.service.writing import EndpointWriter
+from heliograph_segments.store import audience, imported
 from heliograph_segments.store import jobs as store
+from heliograph_segments.store import segments as segment_store
+from heliograph_segments.store.endpoints import Written
 from heliograph_segments.store.jobs import Leased, LeaseLost
 from heliograph_segments.store.races import Race
+from heliograph_segments.store.segments import Segment
 
 _log = logging.getLogger(__name__)
 _tracer = tracer(__name__)
@@ -195,7 +206,8 @@ class ImportRun:
 
         def parse() -> Parsed:
             piece = file.piece(job.done_bytes, job.done_lines, limit)
-            return parse_piece(piece, rows, derive, header=job.format is JobFormat.CSV)
+            header = job.format is JobFormat.CSV
+            return parse_piece(piece, rows, derive, header=header, lists_users=job.defines)
 
         return asyncio.create_task(asyncio.to_thread(parse))
 
@@ -217,7 +229,7 @@ class ImportRun:
 
     async def _write_once(self, after: Job, parsed: Parsed) -> None:
         async with self._database.transaction() as conn:
-            written, problems = await self._writer.write_some(conn, after.project, parsed.updates, bulk=True)
+            written, problems = await self._written(conn, after, parsed)
             refused = [
                 RowFailure(parsed.lines[place], found[0].reason, found[0].field, found[0].description)
                 for place, found in problems.items()
@@ -226,7 +238,47 @@ class ImportRun:
             leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
         self._leased = leased
 
+    async def _written(
+        self, conn: AsyncConnection, job: Job, parsed: Parsed
+    ) -> tuple[Written, Mapping[int, Sequence[Problem]]]:
+        """Write the rows of a piece, list them, or both; return what is wrong with some, by place."""
+        keys = [endpoint_key(update.endpoint_id) for update in parsed.updates]
+        if not job.skip_endpoints:
+            written, problems = await self._writer.write_some(conn, job.project, parsed.updates, bulk=True)
+            if not job.defines:
+                return written, problems
+            listed = await audience.ordinals_of(conn, job.project, [k for n, k in enumerate(keys) if n not in problems])
+        else:
+            listed = await audience.ordinals_of(conn, job.project, keys)
+            missing = [Problem("endpoint_id", "ENDPOINT_NOT_FOUND", "there is no such endpoint to list")]
+            written = Written(0, 0)
+            problems = {place: missing for place, key in enumerate(keys) if key not in listed}
+        await imported.add(conn, job.project, job.job_id, job.done_bytes, listed.values(), parsed.users)
+        return written, problems
+
     async def _end(self, job: Job) -> None:
         async with self._database.transaction() as conn:
+            if job.defines and job.state is JobState.COMPLETED:
+                job = await self._define(conn, job)
+            if job.defines and job.state is JobState.FAILED:
+                await imported.forget(conn, job.project, [job.job_id])
             self._leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
             await self._outbox.add(conn, events.import_finished(job))
+
+    async def _define(self, conn: AsyncConnection, job: Job) -> Job:
+        """Make the segment, or its next version; the job fails when the segment is gone."""
+        now = self._clock.now()
+        rules = Rules(imported=ImportedList(job.job_id))
+        await segment_store.lock_project(conn, job.project)
+        if not job.segment_id:
+            segment_id = derived_id("imported segment", job.project, job.job_id)
+            segment = Segment(job.project, segment_id, 1, job.segment_name, rules, {}, now, now)
+            await segment_store.insert(conn, segment)
+        else:
+            latest = await segment_store.get(conn, job.project, job.segment_id)
+            if latest is None:
+                return job.failed("SEGMENT_NOT_FOUND", "the segment was deleted meanwhile", now)
+            segment = replace(latest, version=latest.version + 1, rules=rules, updated_at=now)
+            await segment_store.add_version(conn, segment)
+        await self._outbox.add(conn, events.segment_updated(job.project, segment.segment_id, segment.version))
+        return replace(job, segment_id=segment.segment_id)

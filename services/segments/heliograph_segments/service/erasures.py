@@ -24,7 +24,7 @@ from heliograph_segments.domain.endpoints import MAX_ID, check_text
 from heliograph_segments.domain.erasures import ASKED, Erasure
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.errors import ErasureNotFound, refuse
-from heliograph_segments.store import audience_log, races, requests, users
+from heliograph_segments.store import audience_log, imported, races, requests, users
 from heliograph_segments.store import endpoints as endpoint_store
 from heliograph_segments.store import erasures as store
 from heliograph_segments.store.erasures import Leased, LeaseLost
@@ -69,6 +69,7 @@ class Erasures:
             theirs = await users.lock(conn, project, user_id)
             await endpoint_store.delete(conn, project, [each.key for each in theirs])
             await users.delete(conn, project, user_id)
+            await imported.forget_user(conn, project, user_id)
             gone = [(each.endpoint_id, each.ordinal) for each in theirs]
             erasure = await store.insert(conn, project, erasure_id, user_id, gone, now)
             await audience_log.note(conn, project, erasure.ordinals)

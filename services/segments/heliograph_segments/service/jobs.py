@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -12,14 +13,29 @@ from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.ids import new_id
 from heliograph_segments.domain.import_rows import UnusableFile
-from heliograph_segments.domain.jobs import Job, JobFormat, check_source
+from heliograph_segments.domain.jobs import Job, JobFormat, check_definition, check_source
 from heliograph_segments.domain.problems import Problem
-from heliograph_segments.errors import ImportJobNotFound, TooManyActiveJobs, refuse
+from heliograph_segments.errors import ImportJobNotFound, SegmentNotFound, TooManyActiveJobs, refuse
 from heliograph_segments.imports.source import path_of
 from heliograph_segments.store import jobs as store
 from heliograph_segments.store import requests
+from heliograph_segments.store import segments as segment_store
 from heliograph_segments.store.requests import Request
 from heliograph_segments.store.segments import lock_project
+
+
+@dataclass(frozen=True)
+class Making:
+    """What an import makes of its rows: endpoints or not, a segment or not. `found` is what could not be read of it."""
+
+    skip_endpoints: bool = False
+    given: bool = False
+    name: str = ""
+    segment_id: str = ""
+    found: Sequence[Problem] = ()
+
+
+NOTHING = Making()
 
 
 class Jobs:
@@ -37,15 +53,24 @@ class Jobs:
         self._limit = limit
         self._wake = wake
 
-    async def create_import(self, project: str, format: JobFormat | None, source: str, request: Request) -> Job:
+    async def create_import(
+        self, project: str, format: JobFormat | None, source: str, request: Request, making: Making = NOTHING
+    ) -> Job:
         """Queue an import. The same request again returns the first job, with its progress.
 
         Raises:
-            InvalidArgument: no format, or a source that may not be read.
+            InvalidArgument: no format, a source that may not be read, or a segment that cannot be made.
+            SegmentNotFound: there is no such segment to make a version of.
             RequestIdReused: the request id was used with other content.
             TooManyActiveJobs: the project has as many unfinished jobs as it may have.
         """
-        problems = check_source(source)
+        problems = [*making.found, *check_source(source)]
+        problems += check_definition(
+            given=making.given,
+            name=making.name,
+            segment=bool(making.segment_id),
+            skip_endpoints=making.skip_endpoints,
+        )
         if format is None:
             problems.append(Problem("import_job.format", "REQUIRED", "must be CSV or NDJSON"))
         if not problems:
@@ -64,7 +89,23 @@ class Jobs:
             await lock_project(conn, project)
             if await store.active_count(conn, project) >= self._limit:
                 raise TooManyActiveJobs(project, self._limit)
-            job = Job(project, job_id, kind, source, now)
+            if making.segment_id:
+                segment = await segment_store.get(conn, project, making.segment_id)
+                if segment is None:
+                    raise SegmentNotFound(project, making.segment_id, 0)
+                if segment.rules.imported is None:
+                    words = "was not imported; only imported segments get versions from imports"
+                    refuse([Problem("import_job.segment_definition.segment", "NOT_IMPORTED", words)])
+            job = Job(
+                project,
+                job_id,
+                kind,
+                source,
+                now,
+                skip_endpoints=making.skip_endpoints,
+                segment_name=making.name,
+                segment_id=making.segment_id,
+            )
             await store.insert(conn, job)
             return job
 

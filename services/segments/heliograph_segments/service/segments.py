@@ -30,7 +30,7 @@ from heliograph_segments.index.evaluation import ClauseCount
 from heliograph_segments.service.explaining import Explanation, explain
 from heliograph_segments.service.reading import Counted, Question, Reader
 from heliograph_segments.store import endpoint_reading as endpoint_store
-from heliograph_segments.store import requests
+from heliograph_segments.store import imported, requests
 from heliograph_segments.store import segments as store
 from heliograph_segments.store.requests import Request
 from heliograph_segments.store.segments import Segment
@@ -120,6 +120,9 @@ class Segments:
             latest = await _existing(conn, project, segment_id, 0)
             if expected and expected != latest.version:
                 raise Aborted(f"the latest version is {latest.version}; read the segment again", resource=segment_id)
+            if latest.rules.imported and "rules" in fields:
+                words = "an imported segment has no rules; another import makes another version"
+                refuse([Problem("segment.rules", "IMMUTABLE", words)])
             changed = replace(
                 latest,
                 version=latest.version + 1,
@@ -144,6 +147,7 @@ class Segments:
         async def work(conn: AsyncConnection) -> Segment:
             await store.lock_project(conn, project)
             segment = await _existing(conn, project, segment_id, 0)
+            await imported.forget_segment(conn, project, segment_id)
             await store.delete(conn, project, segment_id)
             await self._outbox.add(conn, events.segment_deleted(project, segment_id))
             return segment

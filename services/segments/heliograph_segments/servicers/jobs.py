@@ -16,7 +16,7 @@ from heliograph_segments.domain.jobs import Job, JobFormat, JobState
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.errors import refuse
 from heliograph_segments.service.exports import Exports
-from heliograph_segments.service.jobs import Jobs
+from heliograph_segments.service.jobs import Jobs, Making
 from heliograph_segments.servicers.segments import check_request_id, position_of
 from heliograph_segments.store.requests import Request
 
@@ -44,7 +44,8 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         refuse(check_request_id(request.request_id))
         asked = Request("CreateImportJob", request.request_id, fingerprint(request))
         kind = _FORMATS.get(request.import_job.format)
-        return _write_job(await self._jobs.create_import(project, kind, request.import_job.source, asked))
+        making = _read_making(project, request.import_job)
+        return _write_job(await self._jobs.create_import(project, kind, request.import_job.source, asked, making))
 
     async def GetImportJob(self, request: jobs_pb2.GetImportJobRequest, context: Context) -> jobs_pb2.ImportJob:
         """Return a job."""
@@ -99,6 +100,26 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         return jobs_pb2.ListExportJobsResponse(export_jobs=map(_write_export, shown), next_page_token=token)
 
 
+def _read_making(project: str, job: jobs_pb2.ImportJob) -> Making:
+    path = "import_job.segment_definition.segment"
+    definition, segment_id, found = job.segment_definition, "", []
+    if definition.segment:
+        name = parse_name(definition.segment, "segments", field=path)
+        segment_id = name.id
+        if name.project != project:
+            found.append(Problem(path, "OUT_OF_RANGE", "must be a segment of the same project"))
+    given = job.HasField("segment_definition")
+    return Making(job.skip_endpoints, given, definition.display_name, segment_id, found)
+
+
+def _write_definition(job: Job) -> jobs_pb2.SegmentDefinition | None:
+    if not job.defines:
+        return None
+    if job.segment_name:
+        return jobs_pb2.SegmentDefinition(display_name=job.segment_name)
+    return jobs_pb2.SegmentDefinition(segment=format_name(job.project, "segments", job.segment_id))
+
+
 def _write_export(job: ExportJob) -> jobs_pb2.ExportJob:
     return jobs_pb2.ExportJob(
         name=format_name(job.project, "exportJobs", job.job_id),
@@ -134,6 +155,11 @@ def _write_job(job: Job, *, failures: bool = True) -> jobs_pb2.ImportJob:
         created_count=job.created_count,
         size_bytes=job.size_bytes,
         done_bytes=job.done_bytes,
+        skip_endpoints=job.skip_endpoints,
+        segment_definition=_write_definition(job),
+        defined_segment=format_name(job.project, "segments", job.segment_id)
+        if job.segment_id and job.state is JobState.COMPLETED
+        else "",
         failures=[
             jobs_pb2.ImportFailure(line=row.line, reason=row.reason, field=row.field, message=row.message)
             for row in (job.failures if failures else ())

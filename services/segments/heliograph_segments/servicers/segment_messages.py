@@ -190,11 +190,13 @@ class _Reader:
 
 def write_segment(segment: Segment) -> segments_pb2.Segment:
     """Return a segment as a message."""
+    imported = segment.rules.imported
     return segments_pb2.Segment(
         name=format_name(segment.project, "segments", segment.segment_id),
         display_name=segment.display_name,
         rules=write_rules(segment.project, segment.rules),
-        type=segments_pb2.Segment.TYPE_DIMENSIONAL,
+        type=segments_pb2.Segment.TYPE_IMPORT if imported else segments_pb2.Segment.TYPE_DIMENSIONAL,
+        import_job=format_name(segment.project, "importJobs", imported.list_id) if imported else "",
         version=segment.version,
         create_time=timestamp(segment.created_at),
         update_time=timestamp(segment.updated_at),

@@ -37,6 +37,8 @@ _ERASED = (
     "snapshots",
     "import_jobs",
     "export_jobs",
+    "imported_endpoints",
+    "imported_users",
     "requests",
     "segment_uses",
     "counters",

@@ -39,8 +39,11 @@ _PROGRESS = (
     "done_lines",
     "failures",
     "completed_at",
+    # Which segment it is comes with the end, when it is a new one.
+    "segment_id",
 )
-_COLUMNS = ("project", "job_id", "format", "source", "created_at", *_PROGRESS)
+_FIXED = ("format", "source", "created_at", "skip_endpoints", "segment_name")
+_COLUMNS = ("project", "job_id", *_FIXED, *_PROGRESS)
 _VALUES = ", ".join("CAST(:failures AS jsonb)" if name == "failures" else f":{name}" for name in _COLUMNS)
 _INSERT = text(
     f"INSERT INTO segments.import_jobs ({', '.join(_COLUMNS)}, fence) VALUES ({_VALUES}, 0)"  # noqa: S608
@@ -115,7 +118,7 @@ async def update(conn: AsyncConnection, leased: Leased, job: Job, seconds: float
         LeaseLost: roll back.
     """
     parameters = _parameters(job) | {"fence": leased.fence, "seconds": seconds}
-    for unused in ("format", "source", "created_at"):
+    for unused in _FIXED:
         parameters.pop(unused)
     if (await conn.execute(_UPDATE, parameters)).rowcount != 1:
         raise LeaseLost
