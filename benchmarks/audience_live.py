@@ -34,6 +34,8 @@ BATCH = 100
 _SINGLES = 2000
 _BATCHES = 100
 _AT_ONCE = 4
+_STREAMED = 1000
+_IN_STREAM = 5
 _FRESH = 100
 _LOADED_SECONDS = 10.0
 _HOUR = 3600.0
@@ -172,7 +174,39 @@ async def _updated(
                 against="as many calls that do nothing",
             )
         )  # fmt: skip
+    figures.append(await _streamed(endpoints, empty, count))
     return figures
+
+
+async def _streamed(
+    endpoints: endpoints_pb2_grpc.EndpointServiceAsyncStub,
+    empty: audience_pb2_grpc.AudienceServiceAsyncStub,
+    count: int,
+) -> Figure:
+    """Write by streams of full messages, as bulk writers do."""
+
+    def stream(number: int) -> list[endpoints_pb2.StreamEndpointsRequest]:
+        first = number * _IN_STREAM
+        return [
+            endpoints_pb2.StreamEndpointsRequest(
+                parent=PARENT, endpoints=[_change((first + place) * _STREAMED + n, count, 0) for n in range(_STREAMED)]
+            )
+            for place in range(_IN_STREAM)
+        ]
+
+    streams = [stream(number) for number in range(_AT_ONCE)]
+    rows = _AT_ONCE * _IN_STREAM * _STREAMED
+    began = time.perf_counter()
+    for _ in range(_AT_ONCE * _IN_STREAM):
+        await empty.GetSnapshot(audience_pb2.GetSnapshotRequest(name="x"))
+    plain = rows / (time.perf_counter() - began)
+    began = time.perf_counter()
+    await asyncio.gather(*(endpoints.StreamEndpoints(iter(messages)) for messages in streams))
+    ours = rows / (time.perf_counter() - began)
+    return figure(
+        f"StreamEndpoints, {_STREAMED} a message, {_AT_ONCE} streams at once, index loaded", ours, "rows/s", bare=plain,
+        against="as many calls that do nothing, one after the other",
+    )  # fmt: skip
 
 
 async def _seconds(
