@@ -25,7 +25,7 @@ from heliograph_journeys.state import draft_from_json, draft_to_json
 from heliograph_journeys.store import JourneyStore
 from heliograph_journeys.tables import mail, metadata
 from heliograph_journeys.translate import draft_from_proto
-from heliograph_journeys.working import Bell, Tables
+from heliograph_journeys.working import Tables
 from heliograph_kit.bus import Bus
 from heliograph_kit.clock import ManualClock
 from heliograph_kit.consumer import Delivery
@@ -34,6 +34,7 @@ from heliograph_kit.migrations import differences
 from heliograph_kit.runtime import Runtime
 from heliograph_kit.streams import changes_subject
 from heliograph_kit.testing import eventually
+from heliograph_kit.working import Bell
 from tests.journeys.builders import SEGMENT, TEMPLATE
 from tests.journeys.conftest import Mailroom, metrics_of, waiting_at
 from tests.journeys.peer import Peer

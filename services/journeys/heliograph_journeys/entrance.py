@@ -22,11 +22,12 @@ from heliograph_journeys.domain.moving import Person, advance
 from heliograph_journeys.peers import Frozen, SegmentGone
 from heliograph_journeys.state import JourneyState, Run, RunState
 from heliograph_journeys.store import JourneyStore
-from heliograph_journeys.working import Bell, Tables, in_trace_of, until_stopped
+from heliograph_journeys.working import Tables, in_trace_of
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.ids import derived_id, new_id
 from heliograph_kit.outbox import Outbox
+from heliograph_kit.working import Bell, until_stopped
 
 _log = logging.getLogger(__name__)
 _PAUSE = timedelta(seconds=1)

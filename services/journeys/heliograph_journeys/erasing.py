@@ -14,13 +14,14 @@ from heliograph_journeys.domain.moving import Leave, Move, Moved, Person
 from heliograph_journeys.domain.table import Position
 from heliograph_journeys.state import Run
 from heliograph_journeys.store import JourneyStore
-from heliograph_journeys.working import Bell, Tables
+from heliograph_journeys.working import Tables
 from heliograph_kit.clock import Clock
 from heliograph_kit.consumer import CannotEverWork, Delivery
 from heliograph_kit.database import Database
 from heliograph_kit.ids import new_id
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.outbox import Outbox
+from heliograph_kit.working import Bell
 
 ERASURES_CONSUMER = "journeys-erasures"
 

@@ -18,11 +18,12 @@ from heliograph_journeys.service import Journeys
 from heliograph_journeys.servicer import JourneyServicer
 from heliograph_journeys.store import JourneyStore
 from heliograph_journeys.tables import mail, metadata
-from heliograph_journeys.working import Bell, Tables
+from heliograph_journeys.working import Tables
 from heliograph_kit.consumer import Consumer
 from heliograph_kit.ids import new_id
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, run_service
+from heliograph_kit.working import Bell
 
 SERVICE_NAME = "heliograph.journeys.v1.JourneyService"
 

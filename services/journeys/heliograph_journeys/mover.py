@@ -17,11 +17,12 @@ from heliograph_journeys.domain.moving import Leave, Move, Moved, advance
 from heliograph_journeys.domain.table import StepTable
 from heliograph_journeys.state import JourneyState, Run
 from heliograph_journeys.store import JourneyStore
-from heliograph_journeys.working import Bell, Tables, in_trace_of, until_stopped
+from heliograph_journeys.working import Tables, in_trace_of
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.ids import new_id
 from heliograph_kit.outbox import Outbox
+from heliograph_kit.working import Bell, until_stopped
 
 
 class Mover:

@@ -13,11 +13,12 @@ from heliograph_journeys.domain.table import Position
 from heliograph_journeys.events import happened_in
 from heliograph_journeys.state import Run
 from heliograph_journeys.store import JourneyStore
-from heliograph_journeys.working import Bell, Tables
+from heliograph_journeys.working import Tables
 from heliograph_kit.clock import Clock
 from heliograph_kit.consumer import CannotEverWork, Delivery
 from heliograph_kit.database import Database
 from heliograph_kit.inbox import Inbox
+from heliograph_kit.working import Bell
 
 OUTCOMES_CONSUMER = "journeys-messages"
 

@@ -23,11 +23,12 @@ from heliograph_journeys.domain.table import MessageStep, Position
 from heliograph_journeys.peers import Template
 from heliograph_journeys.state import Run
 from heliograph_journeys.store import JourneyStore
-from heliograph_journeys.working import Bell, Tables, in_trace_of, until_stopped
+from heliograph_journeys.working import Tables, in_trace_of
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.ids import new_id
 from heliograph_kit.outbox import Outbox, Outgoing
+from heliograph_kit.working import Bell, until_stopped
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 4

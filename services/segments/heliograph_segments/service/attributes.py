@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit.database import Database
 from heliograph_kit.errors import Aborted
+from heliograph_kit.working import Bell, until_stopped
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.domain.vocabulary import Kind, Vocabulary, check_patterns
 from heliograph_segments.errors import refuse
@@ -26,6 +26,7 @@ class Attributes:
     def __init__(self, database: Database, limit: int) -> None:
         """Take the record, and how many names a project may have."""
         self._database = database
+        self._bell = Bell()
         self.limit = limit
 
     async def names(self, project: str) -> Vocabulary:
@@ -53,7 +54,9 @@ class Attributes:
                 await store.queue_removal(conn, project, chosen, gone)
             return gone
 
-        return await self._database.run(work)
+        removed = await self._database.run(work)
+        self._bell.ring()
+        return removed
 
     async def allow(
         self, project: str, kind: Kind | None, patterns: Sequence[str], found: Sequence[Problem] = ()
@@ -78,10 +81,7 @@ class Attributes:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Remove stored values until told to stop; any number of processes may."""
-        while not stopping.is_set():
-            if not await self.remove_some():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), _POLL_SECONDS)
+        await until_stopped(stopping, self._bell, _POLL_SECONDS, self.remove_some)
 
     async def remove_some(self) -> bool:
         """Remove a portion of stored values; tell whether there was anything to do."""

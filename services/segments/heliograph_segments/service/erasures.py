@@ -19,6 +19,7 @@ from heliograph_kit.ids import new_id
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.names import ResourceName, parse_name
 from heliograph_kit.outbox import Outbox
+from heliograph_kit.working import Bell, until_stopped
 from heliograph_segments import events
 from heliograph_segments.domain.endpoints import MAX_ID, check_text
 from heliograph_segments.domain.erasures import ASKED, Erasure
@@ -131,23 +132,19 @@ class ErasureWorker:
         """Take the record and the announcements."""
         self._database = database
         self._outbox = outbox
-        self._woken = asyncio.Event()
+        self._bell = Bell()
 
     def wake(self) -> None:
         """Look for erasures now instead of at the next poll."""
-        self._woken.set()
+        self._bell.ring()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until told to stop; an erasure in hand goes on elsewhere when its lease is over."""
-        while not stopping.is_set():
-            self._woken.clear()
-            if await self.run_one() or await self.ask_again():
-                continue
-            waits = [asyncio.create_task(stopping.wait()), asyncio.create_task(self._woken.wait())]
-            await asyncio.wait(waits, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+
+        async def work() -> bool:
+            return await self.run_one() or await self.ask_again() > 0
+
+        await until_stopped(stopping, self._bell, _POLL_SECONDS, work)
 
     async def ask_again(self, after: timedelta = ASK_AGAIN_AFTER) -> int:
         """Ask once more where some answer is missing for so long; return about how many erasures.
