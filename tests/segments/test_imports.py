@@ -241,6 +241,24 @@ async def test_a_job_is_queued_once_by_request_id_and_listed(api: Api, tmp_path:
     assert (refused.value.code(), reason_of(refused.value)) == (grpc.StatusCode.NOT_FOUND, "IMPORT_JOB_NOT_FOUND")
 
 
+async def test_rows_that_the_record_refuses_cost_nothing_to_the_others(api: Api, tmp_path: Path) -> None:
+    """Too many names for a project, too many endpoints for a user, and an endpoint that grows too large on the way."""
+    rows: list[dict[str, object]] = [{"Id": "first", "Metrics": {"m": 0}}]
+    rows += [{"Id": f"n{n}", "Attributes": {f"name{n}": ["1"]}} for n in range(300)]
+    rows += [{"Id": f"u{n}", "User": {"UserId": "crowded"}} for n in range(17)]
+    rows += [{"Id": "big", "Metrics": {"m": turn}, "Attributes": {"name0": ["v" * 100] * 50}} for turn in range(2)]
+    rows += [{"Id": "big", "Attributes": {f"name{n}": ["v" * 100] * 50 for n in range(4)}}]
+    rows += [{"Id": "big", "Metrics": {"m": 7}}, {"Id": "last"}]
+    job = await imported(api, tmp_path, "\n".join(map(json.dumps, rows)).encode(), NDJSON)
+    # 249 names and the metric; 15 endpoints of the user.
+    assert (job.state, job.processed_count, job.failed_count) == (COMPLETED, 323, 51 + 2 + 1)
+    reasons = [failure.reason for failure in job.failures]
+    assert reasons == ["TOO_MANY_ATTRIBUTE_NAMES"] * 51 + ["TOO_MANY_ENDPOINTS"] * 2 + ["TOO_LARGE"]
+    endpoint = await api.endpoints.GetEndpoint(endpoints_pb2.GetEndpointRequest(name=f"{PARENT}/endpoints/big"))
+    assert set(endpoint.attributes) == {"name0"}
+    assert endpoint.metrics["m"] == 7
+
+
 async def verified(api: Api) -> audience_pb2.VerifiedPartition:
     [found] = [each async for each in api.audience.VerifyAudience(audience_pb2.VerifyAudienceRequest(project=PARENT))]
     return found

@@ -39,6 +39,8 @@ MAX_ALL_GROUPS = 100
 MAX_BEHAVIORS = 20
 MAX_EVENT_TYPE = 64
 MAX_EVENTS = 10_000
+# Of the attributes and metrics of one event (pinpoint-1 2.7).
+MAX_EVENT_NAMES = 40
 SHORTEST_WINDOW = timedelta(minutes=1)
 LONGEST_WINDOW = timedelta(days=366)
 _OF_EVENTS = frozenset({AttributeOperator.INCLUSIVE, AttributeOperator.EXCLUSIVE, AttributeOperator.CONTAINS})
@@ -124,6 +126,9 @@ def _check_behavior(behavior: BehaviorDimension) -> list[Problem]:
         found.append(Problem("min_count", "OUT_OF_RANGE", f"must be 0, which means 1, to {MAX_EVENTS}"))
     if behavior.within is not None and not SHORTEST_WINDOW <= behavior.within <= LONGEST_WINDOW:
         found.append(Problem("within", "OUT_OF_RANGE", "must be a minute to 366 days"))
+    if len(behavior.attributes) + len(behavior.metrics) > MAX_EVENT_NAMES:
+        words = f"must have at most {MAX_EVENT_NAMES} attributes and metrics together"
+        found.append(Problem("attributes", "TOO_MANY", words))
     found += _check_attributes("attributes", behavior.attributes)
     found += [
         Problem(f"attributes[{name}].operator", "UNKNOWN_VALUE", "must be INCLUSIVE, EXCLUSIVE or CONTAINS")

@@ -104,6 +104,10 @@ class SourceFile:
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was unpacked is gone."""
         self._file.close()
 
     def check(self) -> None:

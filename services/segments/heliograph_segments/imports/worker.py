@@ -23,6 +23,7 @@ from heliograph_kit.ids import derived_id
 from heliograph_kit.outages import is_outage
 from heliograph_kit.outbox import Outbox
 from heliograph_kit.telemetry import tracer
+from heliograph_kit.working import Bell, until_stopped
 from heliograph_segments import events
 from heliograph_segments.config import SegmentsSettings
 from heliograph_segments.domain.endpoints import endpoint_key
@@ -63,18 +64,15 @@ class ImportWorker:
         self._outbox = outbox
         self._clock = clock
         self._settings = settings
-        self._woken = asyncio.Event()
+        self._bell = Bell()
 
     def wake(self) -> None:
         """Look for jobs now instead of at the next poll."""
-        self._woken.set()
+        self._bell.ring()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until told to stop; the piece in hand is finished and the job given back."""
-        while not stopping.is_set():
-            self._woken.clear()
-            if not await self.run_one(stopping):
-                await self._idle(stopping)
+        await until_stopped(stopping, self._bell, self._settings.import_poll_seconds, lambda: self.run_one(stopping))
 
     async def run_one(self, stopping: asyncio.Event) -> bool:
         """Take one job and work on it; tell whether there was one."""
@@ -90,16 +88,6 @@ class ImportWorker:
             except LeaseLost:
                 _log.warning("import %s goes on elsewhere", leased.job.job_id)
         return True
-
-    async def _idle(self, stopping: asyncio.Event) -> None:
-        waits = [asyncio.create_task(stopping.wait()), asyncio.create_task(self._woken.wait())]
-        try:
-            timeout = self._settings.import_poll_seconds
-            await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
 
 
 class ImportRun:
@@ -163,7 +151,7 @@ class ImportRun:
         except BaseException:
             for opened in await asyncio.gather(opening, return_exceptions=True):
                 if isinstance(opened, SourceFile):
-                    opened.__exit__()
+                    opened.close()
             raise
         return opening.result()
 
@@ -242,18 +230,17 @@ class ImportRun:
         self, conn: AsyncConnection, job: Job, parsed: Parsed
     ) -> tuple[Written, Mapping[int, Sequence[Problem]]]:
         """Write the rows of a piece, list them, or both; return what is wrong with some, by place."""
-        keys = [endpoint_key(update.endpoint_id) for update in parsed.updates]
-        if not job.skip_endpoints:
-            written, problems = await self._writer.write_some(conn, job.project, parsed.updates, bulk=True)
-            if not job.defines:
-                return written, problems
-            listed = await audience.ordinals_of(conn, job.project, [k for n, k in enumerate(keys) if n not in problems])
-        else:
-            listed = await audience.ordinals_of(conn, job.project, keys)
+        if job.skip_endpoints:
+            keys = [endpoint_key(update.endpoint_id) for update in parsed.updates]
+            known = await audience.ordinals_of(conn, job.project, keys)
             missing = [Problem("endpoint_id", "ENDPOINT_NOT_FOUND", "there is no such endpoint to list")]
-            written = Written(0, 0)
-            problems = {place: missing for place, key in enumerate(keys) if key not in listed}
-        await imported.add(conn, job.project, job.job_id, job.done_bytes, listed.values(), parsed.users)
+            written = Written(0, 0, list(known.values()))
+            problems: Mapping[int, Sequence[Problem]]
+            problems = {place: missing for place, key in enumerate(keys) if key not in known}
+        else:
+            written, problems = await self._writer.write_some(conn, job.project, parsed.updates, bulk=True)
+        if job.defines:
+            await imported.add(conn, job.project, job.job_id, job.done_bytes, written.ordinals, parsed.users)
         return written, problems
 
     async def _end(self, job: Job) -> None:

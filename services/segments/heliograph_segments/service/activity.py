@@ -37,6 +37,7 @@ class _Heard:
 
     project: str
     updates: Sequence[EndpointUpdate]
+    refused: Sequence[Problem]
     seen: Mapping[str, datetime]
 
 
@@ -73,22 +74,29 @@ class ActivityRecorder:
         heard = {delivery.id: _heard(delivery) for delivery in deliveries}
         projects = sorted({one.project for one in heard.values()})
 
-        async def work(conn: AsyncConnection) -> None:
+        async def work(conn: AsyncConnection) -> list[tuple[str, Problem]]:
+            refused: list[tuple[str, Problem]] = []
             fresh = await self._inbox.first_seen(conn, ACTIVITY, list(heard))
             # In one order, so that two workers cannot lock the same endpoints crosswise.
             for project in projects:
                 told = [one for id, one in heard.items() if id in fresh and one.project == project]
-                await self._write(conn, project, [update for one in told for update in one.updates])
+                problems = await self._write(conn, project, [update for one in told for update in one.updates])
+                refused += [(project, problem) for one in told for problem in one.refused]
+                refused += [(project, problem) for problem in problems]
                 await store.move(conn, project, _latest(told))
+            return refused
 
         # Racers are brought apart by the first project; who shares only another one meets less often.
-        await races.run(self._database, projects[0], work)
+        for project, problem in await races.run(self._database, projects[0], work):
+            counter("heliograph.segments.endpoints.dropped").add(1, {"heliograph.reason": problem.reason})
+            words = "an endpoint beside events is dropped: %s %s"
+            _log.warning(words, problem.field, problem.reason, extra={"project": project})
 
-    async def _write(self, conn: AsyncConnection, project: str, updates: Sequence[EndpointUpdate]) -> None:
+    async def _write(self, conn: AsyncConnection, project: str, updates: Sequence[EndpointUpdate]) -> Sequence[Problem]:
         if not updates:
-            return
+            return ()
         _, problems = await self._writer.write_some(conn, project, updates, bulk=len(updates) > BULK)
-        _drop(project, [found[0] for found in problems.values()])
+        return [found[0] for found in problems.values()]
 
 
 class ProjectEraser:
@@ -134,11 +142,13 @@ def _heard(delivery: Delivery) -> _Heard:
     # A device's clock may be ahead: nobody is active later than what he did was heard of.
     heard = _time(batch.receive_time.seconds, batch.receive_time.nanos) if batch.HasField("receive_time") else None
     bound = min(heard, delivery.time) if heard else delivery.time
-    return _Heard(delivery.project, _updates(delivery.project, batch, bound), _last_seen(batch, bound))
+    return _Heard(delivery.project, *_updates(batch, bound), _last_seen(batch, bound))
 
 
-def _updates(project: str, batch: analytics_events_pb2.EventBatch, bound: datetime) -> list[EndpointUpdate]:
-    """Return the endpoints that are in order; what is not is dropped, for nobody waits for an answer any more."""
+def _updates(
+    batch: analytics_events_pb2.EventBatch, bound: datetime
+) -> tuple[Sequence[EndpointUpdate], Sequence[Problem]]:
+    """Return the endpoints that are in order, and the first problem of each other one: nobody waits for an answer."""
     good: list[EndpointUpdate] = []
     bad: list[Problem] = []
     for message in batch.endpoints:
@@ -147,16 +157,7 @@ def _updates(project: str, batch: analytics_events_pb2.EventBatch, bound: dateti
         bad += problems[:1]
         if not problems:
             good.append(update._replace(effective_time=min(update.effective_time or bound, bound)))
-    _drop(project, bad)
-    return good
-
-
-def _drop(project: str, problems: Sequence[Problem]) -> None:
-    for problem in problems:
-        counter("heliograph.segments.endpoints.dropped").add(1, {"heliograph.reason": problem.reason})
-        _log.warning(
-            "an endpoint beside events is dropped: %s %s", problem.field, problem.reason, extra={"project": project}
-        )
+    return good, bad
 
 
 def _latest(told: Sequence[_Heard]) -> Mapping[str, datetime]:

@@ -15,6 +15,7 @@ from heliograph.analytics.v1 import behavior_pb2, behavior_pb2_grpc
 from heliograph_kit.database import Database
 from heliograph_kit.deadline import without_deadline
 from heliograph_kit.instants import timestamp
+from heliograph_kit.rpc.refusals import refusal_of
 from heliograph_segments.domain.segments import BehaviorDimension, Listed
 from heliograph_segments.service.behavior_messages import write_behavior
 from heliograph_segments.store import audience
@@ -63,7 +64,7 @@ class Behaviors:
         """Return the ordinals of those who did each of them, whether it is negated or not; windows end now.
 
         Raises:
-            grpc.aio.AioRpcError: analytics is away.
+            Unavailable: analytics is away.
         """
         tasks = [self._task(project, behavior, now) for behavior in behaviors]
         # Shielded: whoever stops waiting does not take the answer from the others.
@@ -89,11 +90,18 @@ class Behaviors:
             parent=f"projects/{project}", behavior=write_behavior(behavior), as_of_time=timestamp(now)
         )
         found = BitMap()
-        async for page in self._stub.StreamActors(request, timeout=_STREAM_SECONDS):
-            # Events may name anything; what the record cannot keep is nobody's id.
-            keys = [key for key in page.endpoint_ids if "\x00" not in key]
-            async with self._database.transaction() as conn:
-                found |= BitMap((await audience.ordinals_of(conn, project, keys)).values())
+        try:
+            async for page in self._stub.StreamActors(request, timeout=_STREAM_SECONDS):
+                # Events may name anything; what the record cannot keep is nobody's id.
+                keys = [key for key in page.endpoint_ids if "\x00" not in key]
+                async with self._database.transaction() as conn:
+                    found |= BitMap((await audience.ordinals_of(conn, project, keys)).values())
+        except grpc.aio.AioRpcError as error:
+            # In our own words: workers go on with what needs no analytics, and know a refusal from a fault by its type.
+            away = refusal_of(error)
+            if away is None:
+                raise
+            raise away from error
         return found
 
 

@@ -10,7 +10,6 @@ import gzip
 import logging
 import os
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import orjson
@@ -18,7 +17,8 @@ from pyroaring import BitMap
 
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
-from heliograph_kit.errors import HeliographError
+from heliograph_kit.errors import HeliographError, Unavailable
+from heliograph_kit.working import Bell, until_stopped
 from heliograph_segments.domain.endpoints import Endpoint
 from heliograph_segments.domain.exports import ExportJob, document_of
 from heliograph_segments.domain.segments import Rules
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 # What ends its workers must not keep all other jobs waiting for ever.
 _LEASES_WITHOUT_PIECE = 10
-_POLL = timedelta(seconds=1)
+_POLL_SECONDS = 1.0
 _READ_AT_ONCE = 5_000
 # Fast, and a third of the size: exports are read once.
 _LEVEL = 1
@@ -65,23 +65,15 @@ class ExportWorker:
         self._root = root
         self._piece = piece
         self._lease_seconds = lease_seconds
-        self._woken = asyncio.Event()
+        self._bell = Bell()
 
     def wake(self) -> None:
         """Look for jobs now instead of at the next poll."""
-        self._woken.set()
+        self._bell.ring()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until told to stop; the object in hand is finished and the job given back."""
-        while not stopping.is_set():
-            self._woken.clear()
-            if await self.run_one(stopping):
-                continue
-            waits = [asyncio.create_task(stopping.wait()), asyncio.create_task(self._woken.wait())]
-            await asyncio.wait(waits, timeout=_POLL.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+        await until_stopped(stopping, self._bell, _POLL_SECONDS, lambda: self.run_one(stopping))
 
     async def run_one(self, stopping: asyncio.Event) -> bool:
         """Take one job and work on it; tell whether there was one."""
@@ -93,11 +85,15 @@ class ExportWorker:
             await self._work(leased, stopping)
         except LeaseLost:
             _log.warning("export %s goes on elsewhere", leased.job.job_id)
+        except Unavailable as error:
+            # Whoever keeps a list that decides the segment is away. The lease keeps the job until it is tried again.
+            _log.warning("export %s waits: %s", leased.job.job_id, error.message)
         return True
 
     async def _work(self, leased: Leased, stopping: asyncio.Event) -> None:
         try:
-            if leased.fence > leased.job.completed_pieces + _LEASES_WITHOUT_PIECE:
+            begun = leased.members is not None
+            if begun and leased.fence > leased.job.completed_pieces + _LEASES_WITHOUT_PIECE:
                 raise Unwritable("PIECE_FAILED", "the workers of an object ended again and again", piece=True)
             folder = self._folder(leased.job)
             members = leased.members

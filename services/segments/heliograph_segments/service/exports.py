@@ -53,11 +53,11 @@ class Exports:
             RequestIdReused: the request id was used with other content.
             TooManyActiveJobs: the project has as many unfinished jobs as it may have.
         """
-        problems = [*found, *check_destination(destination)]
+        problems = check_destination(destination)
         if not problems and (self._root is None or below(self._root, destination) is None):
             words = "must be a folder below the one that exports may write (HELIOGRAPH_SEGMENTS_EXPORT_ROOT)"
             problems.append(Problem("export_job.destination", "DESTINATION_NOT_ALLOWED", words))
-        refuse(problems)
+        refuse([*found, *problems])
         segment_id, version = segment or ("", 0)
 
         async def work(conn: AsyncConnection) -> ExportJob:

@@ -64,20 +64,21 @@ class Jobs:
             RequestIdReused: the request id was used with other content.
             TooManyActiveJobs: the project has as many unfinished jobs as it may have.
         """
-        problems = [*making.found, *check_source(source)]
+        problems = check_source(source)
+        if not problems:
+            try:
+                path_of(source, self._root)
+            except UnusableFile as error:
+                problems.append(Problem("import_job.source", error.reason, error.message))
+        if format is None:
+            problems.append(Problem("import_job.format", "REQUIRED", "must be CSV or NDJSON"))
+        problems += making.found
         problems += check_definition(
             given=making.given,
             name=making.name,
             segment=bool(making.segment_id),
             skip_endpoints=making.skip_endpoints,
         )
-        if format is None:
-            problems.append(Problem("import_job.format", "REQUIRED", "must be CSV or NDJSON"))
-        if not problems:
-            try:
-                path_of(source, self._root)
-            except UnusableFile as error:
-                problems.append(Problem("import_job.source", error.reason, error.message))
         refuse(problems)
         kind = format or JobFormat.CSV
 

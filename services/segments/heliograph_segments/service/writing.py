@@ -7,7 +7,7 @@ endpoint per address, sizes. What cannot be known before it is done (sizes, plac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -74,40 +74,63 @@ class EndpointWriter:
         _check_sizes(owned, set(written.oversized), large)
         touched += await self._make_room(conn, project, owned, _gained(folded, existing))
         await audience_log.note(conn, project, [*written.ordinals, *touched])
-        return replace(written, ordinals=(), oversized=())
+        return written
 
     async def write_some(
         self, conn: AsyncConnection, project: str, updates: Sequence[EndpointUpdate], *, bulk: bool
     ) -> tuple[Written, Mapping[int, Sequence[Problem]]]:
         """Apply those updates that can be written, in their order; return with it what is wrong with the others, by place.
 
-        Endpoints of which something is refused are written behind the others, one update at a time.
+        Endpoints of which something is refused are written behind the others, update by update, but all such endpoints at
+        once: a piece that is refused as a whole costs two attempts and not one for each row.
 
         Raises:
             Race: another writer was first; nothing of the transaction holds.
         """
-        apart: set[str] = set()
-        places: list[int] = []
-        written = Written(0, 0)
-        while True:
-            places = [place for place, update in enumerate(updates) if endpoint_key(update.endpoint_id) not in apart]
-            together = [updates[place] for place in places]
-            try:
-                async with conn.begin_nested():
-                    written = await self.write(conn, project, together, bulk=bulk)
-                break
-            except Refused as refused:
-                apart |= {endpoint_key(together[place].endpoint_id) for place in refused.problems}
+        keys = [endpoint_key(update.endpoint_id) for update in updates]
+        places: Sequence[int] = range(len(updates))
+        parts: list[Written] = []
         problems: dict[int, Sequence[Problem]] = {}
-        for place in sorted(set(range(len(updates))) - set(places)):
-            try:
-                async with conn.begin_nested():
-                    alone = await self.write(conn, project, [updates[place]], bulk=False)
-            except Refused as refused:
-                problems[place] = refused.problems[0]
-            else:
-                written = Written(written.created + alone.created, written.updated + alone.updated)
-        return written, problems
+        apart: dict[str, list[int]] = {}
+        while places:
+            written, refused = await self._try(conn, project, updates, places, bulk=bulk)
+            if written:
+                parts.append(written)
+                break
+            unwelcome = {keys[place] for place in refused}
+            for place in places:
+                if keys[place] in unwelcome:
+                    apart.setdefault(keys[place], []).append(place)
+            places = [place for place in places if keys[place] not in unwelcome]
+        while apart:
+            # One update of each: whose problem it is can be told now.
+            places = sorted(waiting.pop(0) for waiting in apart.values())
+            apart = {key: waiting for key, waiting in apart.items() if waiting}
+            while places:
+                written, refused = await self._try(conn, project, updates, places, bulk=bulk)
+                if written:
+                    parts.append(written)
+                    break
+                problems |= refused
+                places = [place for place in places if place not in refused]
+        created, updated = sum(part.created for part in parts), sum(part.updated for part in parts)
+        return Written(created, updated, [ordinal for part in parts for ordinal in part.ordinals]), problems
+
+    async def _try(
+        self,
+        conn: AsyncConnection,
+        project: str,
+        updates: Sequence[EndpointUpdate],
+        places: Sequence[int],
+        *,
+        bulk: bool,
+    ) -> tuple[Written | None, dict[int, Sequence[Problem]]]:
+        """Write the updates of some places, or nothing: then what is wrong with some of them."""
+        try:
+            async with conn.begin_nested():
+                return await self.write(conn, project, [updates[place] for place in places], bulk=bulk), {}
+        except Refused as refused:
+            return None, {places[place]: found for place, found in refused.problems.items()}
 
     async def _named(
         self, conn: AsyncConnection, project: str, updates: Sequence[EndpointUpdate]

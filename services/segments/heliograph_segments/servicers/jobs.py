@@ -8,7 +8,7 @@ import grpc
 
 from heliograph.segments.v1 import jobs_pb2, jobs_pb2_grpc
 from heliograph_kit.instants import timestamp
-from heliograph_kit.names import format_name, parse_name, project_of
+from heliograph_kit.names import InvalidName, format_name, parse_name, project_of
 from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
 from heliograph_segments.domain.exports import ExportJob
@@ -69,13 +69,10 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
     async def CreateExportJob(self, request: jobs_pb2.CreateExportJobRequest, context: Context) -> jobs_pb2.ExportJob:
         """Queue an export."""
         project = project_of(request.parent, field="parent")
-        problems = check_request_id(request.request_id)
-        asked, segment = request.export_job, None
-        if asked.segment:
-            name = parse_name(asked.segment, "segments", field="export_job.segment")
-            if name.project != project:
-                problems.append(Problem("export_job.segment", "OUT_OF_RANGE", "must be a segment of the same project"))
-            segment = (name.id, asked.segment_version)
+        asked = request.export_job
+        segment_id, found = _segment_id(project, asked.segment, "export_job.segment")
+        problems = [*check_request_id(request.request_id), *found]
+        segment = (segment_id, asked.segment_version) if asked.segment else None
         if asked.segment_version < 0:
             problems.append(Problem("export_job.segment_version", "OUT_OF_RANGE", "must not be negative"))
         call = Request("CreateExportJob", request.request_id, fingerprint(request))
@@ -100,14 +97,22 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         return jobs_pb2.ListExportJobsResponse(export_jobs=map(_write_export, shown), next_page_token=token)
 
 
+def _segment_id(project: str, name: str, path: str) -> tuple[str, list[Problem]]:
+    """Return the id in the name of a segment, if one is named, and what is wrong with the name."""
+    if not name:
+        return "", []
+    try:
+        parsed = parse_name(name, "segments", field=path)
+    except InvalidName as error:
+        return name, [Problem(path, "MALFORMED", error.violations[0].description)]
+    if parsed.project != project:
+        return parsed.id, [Problem(path, "OUT_OF_RANGE", "must be a segment of the same project")]
+    return parsed.id, []
+
+
 def _read_making(project: str, job: jobs_pb2.ImportJob) -> Making:
-    path = "import_job.segment_definition.segment"
-    definition, segment_id, found = job.segment_definition, "", []
-    if definition.segment:
-        name = parse_name(definition.segment, "segments", field=path)
-        segment_id = name.id
-        if name.project != project:
-            found.append(Problem(path, "OUT_OF_RANGE", "must be a segment of the same project"))
+    definition = job.segment_definition
+    segment_id, found = _segment_id(project, definition.segment, "import_job.segment_definition.segment")
     given = job.HasField("segment_definition")
     return Making(job.skip_endpoints, given, definition.display_name, segment_id, found)
 

@@ -27,8 +27,9 @@ _OF_USERS = text(
     "SELECT ordinal FROM segments.endpoints WHERE project = :project AND user_id = ANY (:users) AND user_id <> ''"
 )
 _REMOVE_USER_ATTRIBUTES = text(
-    "UPDATE segments.users AS u SET attributes = u.attributes - CAST(:names AS text[]) "
-    "WHERE u.project = :project AND u.user_id = :user RETURNING octet_length(CAST(u.attributes AS text))"
+    "UPDATE segments.users AS u SET attributes = u.attributes - ARRAY(SELECT jsonb_array_elements_text(n.value)) "
+    "FROM jsonb_each(CAST(:removals AS jsonb)) AS n WHERE u.project = :project AND u.user_id = n.key "
+    "RETURNING u.user_id, octet_length(CAST(u.attributes AS text)) AS size"
 )
 _CROWDED = text(
     "SELECT user_id FROM segments.endpoints WHERE project = :project AND user_id = ANY (:users) AND user_id <> '' "
@@ -72,12 +73,14 @@ async def write(
     merged = (await conn.execute(_MERGE_USERS, {"project": project, "changes": orjson.dumps(given).decode()})).all()
     sizes: dict[str, int] = {row.user_id: row.size for row in merged}
     changed = {row.user_id for row in merged if not row.added}
-    for user in sorted(changes):
-        removed = [name for name, held in changes[user].items() if not held]
-        if removed:
-            parameters = {"project": project, "user": user, "names": removed}
-            sizes[user] = (await conn.execute(_REMOVE_USER_ATTRIBUTES, parameters)).scalar_one()
-            changed.add(user)
+    removals = {
+        user: gone for user, named in changes.items() if (gone := [name for name, held in named.items() if not held])
+    }
+    if removals:
+        parameters = {"project": project, "removals": orjson.dumps(removals).decode()}
+        for row in await conn.execute(_REMOVE_USER_ATTRIBUTES, parameters):
+            sizes[row.user_id] = row.size
+            changed.add(row.user_id)
     return sizes, sorted(changed)
 
 
