@@ -30,13 +30,14 @@ from heliograph_journeys.mover import Mover
 from heliograph_journeys.state import Run, RunState
 from heliograph_journeys.store import JourneyStore
 from heliograph_journeys.tables import mail
-from heliograph_journeys.working import Bell, Tables
+from heliograph_journeys.working import Tables
 from heliograph_kit import migrations
 from heliograph_kit.clock import SystemClock
 from heliograph_kit.database import Database
 from heliograph_kit.embedded import EmbeddedPostgres
 from heliograph_kit.ids import new_id
 from heliograph_kit.outbox import Outbox
+from heliograph_kit.working import Bell
 
 PEOPLE = 200_000
 TARGET = 30_000

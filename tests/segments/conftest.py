@@ -25,6 +25,7 @@ from heliograph_kit.testing.fixtures import MigratedDatabase
 from heliograph_segments.config import SegmentsSettings
 from heliograph_segments.main import PACKAGE, build
 from heliograph_segments.tables import metadata
+from tests.segments.house import House
 
 SECRET = "tests-tests-tests-tests-tests-tests-1"
 
@@ -92,3 +93,10 @@ async def api(service: Runtime[SegmentsSettings]) -> AsyncIterator[Api]:
     opened = channel(service.address, tokens=InternalTokens(SECRET), caller="tests")
     yield Api(opened)
     await opened.close(grace=None)
+
+
+@pytest_asyncio.fixture
+async def house(database_of_segments: str) -> AsyncIterator[House]:
+    house = House(database_of_segments)
+    yield house
+    await house.close()

@@ -12,6 +12,7 @@ from heliograph_journeys import events
 from heliograph_journeys.crowd import Crowd
 from heliograph_journeys.domain.moving import Leave, Move, Moved, Person
 from heliograph_journeys.domain.table import Position
+from heliograph_journeys.forgetting import forget, take_out_of_chunks
 from heliograph_journeys.state import Run
 from heliograph_journeys.store import JourneyStore
 from heliograph_journeys.working import Tables
@@ -76,7 +77,7 @@ class Erasing:
         now = self._clock.now()
         # In the order in which senders lock: the run, its chunks, the participants.
         await self._crowd.running(conn, run)
-        await self._crowd.take_out_of_chunks(conn, run, asked.ordinals)
+        await take_out_of_chunks(conn, run, asked.ordinals)
         inside: dict[Position, list[Person]] = {}
         for ordinal, step in (await self._crowd.lock(conn, run, asked.ordinals)).items():
             # Without the id: what is told of the step would keep it alive elsewhere.
@@ -89,7 +90,7 @@ class Erasing:
             table, move_ids = self._tables.of(run), [new_id() for _ in moved.moves]
             await self._crowd.write(conn, run, table, moved, now=now, move_ids=move_ids)
             await self._outbox.add(conn, *events.steps_taken(run, table, moved, now, move_ids))
-        await self._crowd.forget(conn, run, asked.ordinals)
+        await forget(conn, run, asked.ordinals)
 
 
 def _parsed(delivery: Delivery) -> events_pb2.UserErased:
