@@ -14,7 +14,7 @@ from heliograph_kit.clock import SystemClock
 from heliograph_kit.database import Database
 from heliograph_kit.rpc import reason_of, violations_of
 from heliograph_segments.domain.jobs import Job, JobFormat, check_definition
-from heliograph_segments.store import jobs as store
+from heliograph_segments.store.jobs import IMPORTS
 from tests.segments.builders import PARENT, a_segment, an_endpoint_message, having
 from tests.segments.conftest import Api
 from tests.segments.test_imports import ended
@@ -162,7 +162,7 @@ async def test_a_segment_that_is_deleted_meanwhile_fails_the_job_and_leaves_no_l
     database = Database(database_of_segments, application_name="tests")
     try:
         async with database.transaction() as conn:
-            await store.insert(conn, job)
+            await IMPORTS.insert(conn, job)
         failed = await ended(api, f"{PARENT}/importJobs/{job.job_id}")
         assert (failed.state, failed.failure_reason) == (jobs_pb2.ImportJob.STATE_FAILED, "SEGMENT_NOT_FOUND")
         assert not failed.defined_segment

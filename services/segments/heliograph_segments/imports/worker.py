@@ -35,10 +35,10 @@ from heliograph_segments.imports.rows import Parsed, Rows, deriver, parse_piece,
 from heliograph_segments.imports.source import SourceFile, path_of
 from heliograph_segments.service.writing import EndpointWriter
 from heliograph_segments.store import audience, imported
-from heliograph_segments.store import jobs as store
 from heliograph_segments.store import segments as segment_store
 from heliograph_segments.store.endpoints import Written
-from heliograph_segments.store.jobs import Leased, LeaseLost
+from heliograph_segments.store.job_rows import Leased, LeaseLost
+from heliograph_segments.store.jobs import IMPORTS
 from heliograph_segments.store.races import Race
 from heliograph_segments.store.segments import Segment
 
@@ -77,7 +77,7 @@ class ImportWorker:
     async def run_one(self, stopping: asyncio.Event) -> bool:
         """Take one job and work on it; tell whether there was one."""
         async with self._database.transaction() as conn:
-            leased = await store.lease(conn, self._settings.import_lease_seconds)
+            leased = await IMPORTS.lease(conn, self._settings.import_lease_seconds)
         if leased is None:
             return False
         run = ImportRun(self._database, self._outbox, self._clock, self._settings, leased, self._writer)
@@ -99,7 +99,7 @@ class ImportRun:
         outbox: Outbox,
         clock: Clock,
         settings: SegmentsSettings,
-        leased: Leased,
+        leased: Leased[Job],
         writer: EndpointWriter,
     ) -> None:
         """Take the job as it was leased, with the progress of whoever had it before."""
@@ -138,7 +138,7 @@ class ImportRun:
             await self._end(self.job.completed(self._clock.now()))
             return
         async with self._database.transaction() as conn:
-            await store.release(conn, self._leased)
+            await IMPORTS.release(conn, self._leased)
 
     async def _opened(self, path: Path) -> SourceFile:
         """Open the file in a thread and keep the lease meanwhile: a large one takes its time to be unpacked."""
@@ -147,7 +147,7 @@ class ImportRun:
         try:
             while not (await asyncio.wait({opening}, timeout=seconds / 3))[0]:
                 async with self._database.transaction() as conn:
-                    self._leased = await store.update(conn, self._leased, self.job, seconds)
+                    self._leased = await IMPORTS.update(conn, self._leased, self.job, seconds)
         except BaseException:
             for opened in await asyncio.gather(opening, return_exceptions=True):
                 if isinstance(opened, SourceFile):
@@ -163,7 +163,7 @@ class ImportRun:
             return
         opened = job.opened(file.size, file.modified_ns, self._settings.import_piece_bytes)
         async with self._database.transaction() as conn:
-            self._leased = await store.update(conn, self._leased, opened, self._settings.import_lease_seconds)
+            self._leased = await IMPORTS.update(conn, self._leased, opened, self._settings.import_lease_seconds)
 
     async def _write_all(self, file: SourceFile, rows: Rows, stopping: asyncio.Event) -> bool:
         coming = self._parsing(self.job, file, rows)
@@ -223,7 +223,7 @@ class ImportRun:
                 for place, found in problems.items()
             ]
             job = after.with_refused(refused).with_created(written.created)
-            leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
+            leased = await IMPORTS.update(conn, self._leased, job, self._settings.import_lease_seconds)
         self._leased = leased
 
     async def _written(
@@ -249,7 +249,7 @@ class ImportRun:
                 job = await self._define(conn, job)
             if job.defines and job.state is JobState.FAILED:
                 await imported.forget(conn, job.project, [job.job_id])
-            self._leased = await store.update(conn, self._leased, job, self._settings.import_lease_seconds)
+            self._leased = await IMPORTS.update(conn, self._leased, job, self._settings.import_lease_seconds)
             await self._outbox.add(conn, events.import_finished(job))
 
     async def _define(self, conn: AsyncConnection, job: Job) -> Job:

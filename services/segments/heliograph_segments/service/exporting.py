@@ -28,8 +28,8 @@ from heliograph_segments.service.segments import question_of
 from heliograph_segments.store import endpoint_reading as reading
 from heliograph_segments.store import exports as store
 from heliograph_segments.store import segments as segment_store
-from heliograph_segments.store.exports import Leased
-from heliograph_segments.store.jobs import LeaseLost
+from heliograph_segments.store.exports import EXPORTS
+from heliograph_segments.store.job_rows import Leased, LeaseLost
 
 _log = logging.getLogger(__name__)
 
@@ -78,11 +78,12 @@ class ExportWorker:
     async def run_one(self, stopping: asyncio.Event) -> bool:
         """Take one job and work on it; tell whether there was one."""
         async with self._database.transaction() as conn:
-            leased = await store.lease(conn, self._lease_seconds)
+            leased = await EXPORTS.lease(conn, self._lease_seconds)
+            members = await store.members(conn, leased.job) if leased else None
         if leased is None:
             return False
         try:
-            await self._work(leased, stopping)
+            await self._work(leased, members, stopping)
         except LeaseLost:
             _log.warning("export %s goes on elsewhere", leased.job.job_id)
         except Unavailable as error:
@@ -90,20 +91,18 @@ class ExportWorker:
             _log.warning("export %s waits: %s", leased.job.job_id, error.message)
         return True
 
-    async def _work(self, leased: Leased, stopping: asyncio.Event) -> None:
+    async def _work(self, leased: Leased[ExportJob], members: BitMap | None, stopping: asyncio.Event) -> None:
         try:
-            begun = leased.members is not None
-            if begun and leased.fence > leased.job.completed_pieces + _LEASES_WITHOUT_PIECE:
+            if members is not None and leased.fence > leased.job.completed_pieces + _LEASES_WITHOUT_PIECE:
                 raise Unwritable("PIECE_FAILED", "the workers of an object ended again and again", piece=True)
             folder = self._folder(leased.job)
-            members = leased.members
             if members is None:
                 members = await self._members(leased.job)
-                leased = await self._store(leased, leased.job.begun(len(members), self._piece), members)
+                leased = await self._begin(leased, members)
             while leased.job.completed_pieces < leased.job.total_pieces:
                 if stopping.is_set():
                     async with self._database.transaction() as conn:
-                        await store.release(conn, leased)
+                        await EXPORTS.release(conn, leased)
                     return
                 first = leased.job.completed_pieces * leased.job.piece_endpoints
                 piece = members[first : first + leased.job.piece_endpoints]
@@ -135,7 +134,7 @@ class ExportWorker:
                 raise Unwritable("SEGMENT_NOT_FOUND", f"the sources of the segment changed: {error}") from error
         return await self._reader.members(question)
 
-    async def _write(self, path: Path, leased: Leased, ordinals: BitMap) -> int:
+    async def _write(self, path: Path, leased: Leased[ExportJob], ordinals: BitMap) -> int:
         """Write one object and return how many endpoints it holds; those deleted meanwhile are left out."""
         lines: list[bytes] = []
         for start in range(0, len(ordinals), _READ_AT_ONCE):
@@ -152,9 +151,18 @@ class ExportWorker:
             raise Unwritable("DESTINATION_UNWRITABLE", words, piece=True) from None
         return len(lines)
 
-    async def _store(self, leased: Leased, job: ExportJob, members: BitMap | None = None) -> Leased:
+    async def _begin(self, leased: Leased[ExportJob], members: BitMap) -> Leased[ExportJob]:
         async with self._database.transaction() as conn:
-            return await store.update(conn, leased, job, self._lease_seconds, members)
+            await store.put_members(conn, leased.job, members)
+            begun = leased.job.begun(len(members), self._piece)
+            return await EXPORTS.update(conn, leased, begun, self._lease_seconds)
+
+    async def _store(self, leased: Leased[ExportJob], job: ExportJob) -> Leased[ExportJob]:
+        async with self._database.transaction() as conn:
+            if job.state.ended:
+                # Who was exported is known no longer than it is needed.
+                await store.put_members(conn, job, None)
+            return await EXPORTS.update(conn, leased, job, self._lease_seconds)
 
 
 def _lines(endpoints: Sequence[Endpoint]) -> list[bytes]:

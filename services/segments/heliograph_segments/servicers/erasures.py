@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import grpc
@@ -9,11 +10,11 @@ import grpc
 from heliograph.segments.v1 import erasures_pb2, erasures_pb2_grpc
 from heliograph_kit.instants import timestamp
 from heliograph_kit.names import format_name, parse_name, project_of
-from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
 from heliograph_segments.domain.erasures import Erasure, ErasureState
 from heliograph_segments.service.erasures import Erasures
-from heliograph_segments.servicers.segments import check_request_id, position_of
+from heliograph_segments.servicers.paging import newest_first
+from heliograph_segments.servicers.segments import check_request_id
 from heliograph_segments.store.requests import Request
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -45,12 +46,12 @@ class ErasureServicer(erasures_pb2_grpc.ErasureServiceServicer):
     ) -> erasures_pb2.ListErasuresResponse:
         """List erasures."""
         project = project_of(request.parent, field="parent")
-        call = f"ListErasures {project}"
-        page = page_of(call, request.page_size, request.page_token)
-        erasures = await self._erasures.page(project, page.size + 1, position_of(page.after))
-        shown, token = erasures[: page.size], ""
-        if len(erasures) > page.size:
-            token = next_token(call, (shown[-1].created_at.isoformat(), shown[-1].erasure_id))
+        shown, token = await newest_first(
+            f"ListErasures {project}",
+            request,
+            partial(self._erasures.page, project),
+            lambda erasure: erasure.erasure_id,
+        )
         return erasures_pb2.ListErasuresResponse(erasures=map(_write, shown), next_page_token=token)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import grpc
@@ -9,7 +10,6 @@ import grpc
 from heliograph.segments.v1 import jobs_pb2, jobs_pb2_grpc
 from heliograph_kit.instants import timestamp
 from heliograph_kit.names import InvalidName, format_name, parse_name, project_of
-from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
 from heliograph_segments.domain.exports import ExportJob
 from heliograph_segments.domain.jobs import Job, JobFormat, JobState
@@ -17,7 +17,8 @@ from heliograph_segments.domain.problems import Problem
 from heliograph_segments.errors import refuse
 from heliograph_segments.service.exports import Exports
 from heliograph_segments.service.jobs import Jobs, Making
-from heliograph_segments.servicers.segments import check_request_id, position_of
+from heliograph_segments.servicers.paging import newest_first
+from heliograph_segments.servicers.segments import check_request_id
 from heliograph_segments.store.requests import Request
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -57,12 +58,9 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
     ) -> jobs_pb2.ListImportJobsResponse:
         """List jobs."""
         project = project_of(request.parent, field="parent")
-        call = f"ListImportJobs {project}"
-        page = page_of(call, request.page_size, request.page_token)
-        jobs = await self._jobs.page(project, page.size + 1, position_of(page.after))
-        shown, token = jobs[: page.size], ""
-        if len(jobs) > page.size:
-            token = next_token(call, (shown[-1].created_at.isoformat(), shown[-1].job_id))
+        shown, token = await newest_first(
+            f"ListImportJobs {project}", request, partial(self._jobs.page, project), lambda job: job.job_id
+        )
         messages = [_write_job(job, failures=False) for job in shown]
         return jobs_pb2.ListImportJobsResponse(import_jobs=messages, next_page_token=token)
 
@@ -88,12 +86,9 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
     ) -> jobs_pb2.ListExportJobsResponse:
         """List exports."""
         project = project_of(request.parent, field="parent")
-        call = f"ListExportJobs {project}"
-        page = page_of(call, request.page_size, request.page_token)
-        jobs = await self._exports.page(project, page.size + 1, position_of(page.after))
-        shown, token = jobs[: page.size], ""
-        if len(jobs) > page.size:
-            token = next_token(call, (shown[-1].created_at.isoformat(), shown[-1].job_id))
+        shown, token = await newest_first(
+            f"ListExportJobs {project}", request, partial(self._exports.page, project), lambda job: job.job_id
+        )
         return jobs_pb2.ListExportJobsResponse(export_jobs=map(_write_export, shown), next_page_token=token)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -21,6 +21,7 @@ from heliograph_segments.index.evaluation import ClauseCount
 from heliograph_segments.service.segments import Draft, Segments
 from heliograph_segments.service.uses import Uses
 from heliograph_segments.servicers.endpoint_messages import write_endpoint
+from heliograph_segments.servicers.paging import newest_first
 from heliograph_segments.servicers.segment_messages import read_rules, write_segment, write_use
 from heliograph_segments.store.requests import Request
 
@@ -58,12 +59,12 @@ class SegmentServicer(segments_pb2_grpc.SegmentServiceServicer):
     ) -> segments_pb2.ListSegmentsResponse:
         """List segments."""
         project = project_of(request.parent, field="parent")
-        call = f"ListSegments {project}"
-        page = page_of(call, request.page_size, request.page_token)
-        segments = await self._segments.page(project, page.size + 1, position_of(page.after))
-        shown, token = segments[: page.size], ""
-        if len(segments) > page.size:
-            token = next_token(call, (shown[-1].created_at.isoformat(), shown[-1].segment_id))
+        shown, token = await newest_first(
+            f"ListSegments {project}",
+            request,
+            partial(self._segments.page, project),
+            lambda segment: segment.segment_id,
+        )
         return segments_pb2.ListSegmentsResponse(segments=map(write_segment, shown), next_page_token=token)
 
     async def UpdateSegment(self, request: segments_pb2.UpdateSegmentRequest, context: Context) -> segments_pb2.Segment:
@@ -164,21 +165,6 @@ def check_request_id(request_id: str) -> list[Problem]:
     if len(request_id) > MAX_REQUEST_ID or "\x00" in request_id:
         return [Problem("request_id", "TOO_LONG", f"must have at most {MAX_REQUEST_ID} characters")]
     return []
-
-
-def position_of(after: tuple[str, ...] | None) -> tuple[datetime, str] | None:
-    """Return the position in a page token: a time and an id.
-
-    Raises:
-        PageTokenInvalid: it holds something else.
-    """
-    if after is None:
-        return None
-    try:
-        time, name = after
-        return datetime.fromisoformat(time), name
-    except ValueError as error:
-        raise PageTokenInvalid from error
 
 
 def pair_of(after: tuple[str, ...] | None) -> tuple[str, str] | None:
