@@ -106,7 +106,15 @@ def delay() -> float:
 
 
 @pytest.fixture
-def values(migrated_database: MigratedDatabase, nats_url: str, peer: Peer, delay: float) -> dict[str, Any]:
+def page_size() -> int:
+    """How many enter at once; a test may parametrize it."""
+    return 7
+
+
+@pytest.fixture
+def values(
+    migrated_database: MigratedDatabase, nats_url: str, peer: Peer, delay: float, page_size: int
+) -> dict[str, Any]:
     """Settings of the service, on a fresh database."""
     return {
         "database_url": migrated_database((PACKAGE, "journeys")),
@@ -116,7 +124,7 @@ def values(migrated_database: MigratedDatabase, nats_url: str, peer: Peer, delay
         "drain_seconds": 0,
         "publish_delay_seconds": delay,
         "poll_seconds": 0.05,
-        "page_size": 7,
+        "page_size": page_size,
         "template_cache_seconds": 0,
         "peer_segments": peer.target,
         "peer_messaging": peer.target,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import pytest
@@ -14,70 +14,22 @@ from sqlalchemy import text
 
 from heliograph.journeys.v1 import events_pb2 as journey_events_pb2
 from heliograph.journeys.v1 import journeys_pb2 as pb
-from heliograph.journeys.v1 import journeys_pb2_grpc
-from heliograph.messaging.v1 import dispatch_pb2, events_pb2
+from heliograph.messaging.v1 import dispatch_pb2
 from heliograph.projects.v1 import events_pb2 as projects_events_pb2
-from heliograph.segments.v1 import events_pb2 as segments_events_pb2
 from heliograph_journeys.config import JourneysSettings
-from heliograph_journeys.crowd import Crowd
-from heliograph_journeys.erasing import Erasing
 from heliograph_journeys.state import draft_from_json, draft_to_json
-from heliograph_journeys.store import JourneyStore
-from heliograph_journeys.tables import mail, metadata
+from heliograph_journeys.tables import metadata
 from heliograph_journeys.translate import draft_from_proto
-from heliograph_journeys.working import Tables
 from heliograph_kit.bus import Bus
 from heliograph_kit.clock import ManualClock
-from heliograph_kit.consumer import Delivery
-from heliograph_kit.inbox import Inbox
 from heliograph_kit.migrations import differences
 from heliograph_kit.runtime import Runtime
 from heliograph_kit.streams import changes_subject
 from heliograph_kit.testing import eventually
-from heliograph_kit.working import Bell
 from tests.journeys.builders import SEGMENT, TEMPLATE
 from tests.journeys.conftest import Mailroom, metrics_of, waiting_at
 from tests.journeys.peer import Peer
-
-Stub: TypeAlias = "journeys_pb2_grpc.JourneyServiceAsyncStub"
-PARENT = "projects/shop"
-
-
-def the_journey(**changes: Any) -> pb.Journey:
-    """Holdout, e-mail, a day's wait, opened? then an SMS, else a second e-mail."""
-    journey = pb.Journey(display_name="Welcome", start_activity="keep")
-    journey.start_condition.segment.segment = SEGMENT
-    journey.activities["keep"].holdout.percentage = 20
-    journey.activities["keep"].holdout.next_activity = "hello"
-    journey.activities["hello"].message.channel = "EMAIL"
-    journey.activities["hello"].message.template = TEMPLATE
-    journey.activities["hello"].message.next_activity = "pause"
-    journey.activities["pause"].wait.wait_for.FromTimedelta(timedelta(days=1))
-    journey.activities["pause"].wait.next_activity = "opened"
-    split = journey.activities["opened"].conditional_split
-    split.conditions.add().message_event.message_activity = "hello"
-    split.conditions[0].message_event.event = events_pb2.MESSAGE_EVENT_TYPE_OPENED
-    split.evaluation_wait_for.FromTimedelta(timedelta(hours=12))
-    split.true_activity, split.false_activity = "thanks", "again"
-    journey.activities["thanks"].message.channel = "SMS"
-    journey.activities["thanks"].message.template = "projects/shop/templates/thanks"
-    journey.activities["again"].message.channel = "EMAIL"
-    journey.activities["again"].message.template = TEMPLATE
-    journey.MergeFrom(pb.Journey(**changes))
-    return journey
-
-
-async def created(stub: Stub, journey: pb.Journey | None = None, request_id: str = "") -> pb.Journey:
-    request = pb.CreateJourneyRequest(parent=PARENT, journey=journey or the_journey(), request_id=request_id)
-    return await stub.CreateJourney(request)
-
-
-async def published(stub: Stub, journey: pb.Journey | None = None) -> tuple[str, str]:
-    """Publish a journey; return its name and the name of its run."""
-    name = (await created(stub, journey)).name
-    await stub.PublishJourney(pb.PublishJourneyRequest(name=name))
-    runs = await stub.ListRuns(pb.ListRunsRequest(parent=name))
-    return name, runs.runs[0].name
+from tests.journeys.story import PARENT, Stub, created, passed, published, the_journey
 
 
 async def state_of(stub: Stub, name: str) -> str:
@@ -107,7 +59,7 @@ def test_a_draft_is_stored_and_read_unchanged() -> None:
 
 async def test_the_whole_story(journeys: Stub, mailroom: Mailroom, clock: ManualClock, peer: Peer) -> None:
     name, run = await published(journeys)
-    metrics = await waiting_at(journeys, run, pause=await _passed(journeys, run))
+    metrics = await waiting_at(journeys, run, pause=await passed(journeys, run))
     held, inside = metrics.exited_counts["HOLDOUT"], metrics.active_count
     assert metrics.entered_count == 30
     assert held + inside == 30
@@ -164,18 +116,6 @@ async def test_the_whole_story(journeys: Stub, mailroom: Mailroom, clock: Manual
     assert {(p.activity_id, p.exit_reason) for p in exited.participants} == {("keep", "HOLDOUT")}
 
 
-async def _passed(stub: Stub, run: str) -> int:
-    """Wait until everybody entered; return how many were not held out."""
-
-    async def all_in() -> pb.RunMetrics | None:
-        metrics = await metrics_of(stub, run)
-        return metrics if metrics.entered_count == 30 else None
-
-    metrics = await eventually(all_in)
-    assert metrics is not None
-    return metrics.active_count
-
-
 async def _noted(stub: Stub, run: str) -> bool:
     """Receipts have no effect that the API shows before the split: wait a turn of the consumer."""
     import asyncio
@@ -188,7 +128,7 @@ async def test_a_receipt_counts_once_however_often_it_comes(
     journeys: Stub, mailroom: Mailroom, clock: ManualClock
 ) -> None:
     _, run = await published(journeys)
-    inside = await _passed(journeys, run)
+    inside = await passed(journeys, run)
     await waiting_at(journeys, run, pause=inside)
     await eventually(lambda: len(mailroom.sent("hello")) == inside)
     clock.advance(timedelta(days=1))
@@ -203,7 +143,7 @@ async def test_a_receipt_counts_once_however_often_it_comes(
 
 async def test_what_happened_to_messages_of_nobody_is_passed_over(journeys: Stub, mailroom: Mailroom) -> None:
     _, run = await published(journeys)
-    inside = await _passed(journeys, run)
+    inside = await passed(journeys, run)
     await mailroom.tell("projects/shop/journeys/gone/runs/gone", "hello", "OPENED", ["e00001"])
     await mailroom.tell(run, "unknown", "OPENED", ["e00001"])
     await mailroom.tell(run, "hello", "OPENED", ["stranger", ""])
@@ -217,7 +157,7 @@ async def test_nobody_enters_before_the_start(journeys: Stub, clock: ManualClock
     assert (await metrics_of(journeys, run)).entered_count == 0
     assert await state_of(journeys, name) == "STATE_ACTIVE"
     clock.advance(timedelta(hours=3))
-    assert await _passed(journeys, run) > 0
+    assert await passed(journeys, run) > 0
 
 
 @pytest.mark.parametrize("delay", [300.0])
@@ -228,12 +168,12 @@ async def test_publishing_waits_for_the_delay_of_the_installation(journeys: Stub
     clock.advance(timedelta(minutes=4, seconds=59))
     assert (await metrics_of(journeys, run)).entered_count == 0
     clock.advance(timedelta(seconds=1))
-    assert await _passed(journeys, run) > 0
+    assert await passed(journeys, run) > 0
 
 
 async def test_a_deleted_project_leaves_nothing(journeys: Stub, bus: Bus, service: Runtime[JourneysSettings]) -> None:
     name, run = await published(journeys)
-    await _passed(journeys, run)
+    await passed(journeys, run)
     gone = projects_events_pb2.ProjectDeleted(project=PARENT)
     subject = changes_subject("projects", "shop", "project_deleted")
     full_name = gone.DESCRIPTOR.full_name
@@ -256,7 +196,7 @@ async def test_a_cancelled_journey_stops_where_people_are(
     journeys: Stub, mailroom: Mailroom, clock: ManualClock
 ) -> None:
     name, run = await published(journeys)
-    inside = await _passed(journeys, run)
+    inside = await passed(journeys, run)
     await waiting_at(journeys, run, pause=inside)
     cancelled = await journeys.CancelJourney(pb.CancelJourneyRequest(name=name))
     assert (pb.Journey.State.Name(cancelled.state), cancelled.state_reason) == ("STATE_CANCELLED", "USER")
@@ -292,7 +232,7 @@ async def test_a_segment_that_is_gone_at_the_start_ends_the_journey(
 async def test_deleted_endpoints_pass_without_a_message(journeys: Stub, mailroom: Mailroom, peer: Peer) -> None:
     peer.deleted = set(peer.segments[SEGMENT][:15])
     _, run = await published(journeys)
-    inside = await _passed(journeys, run)
+    inside = await passed(journeys, run)
     await waiting_at(journeys, run, pause=inside)
     sent = await eventually(lambda: mailroom.sent("hello"))
     assert not set(sent) & peer.deleted
@@ -446,87 +386,3 @@ async def test_a_draft_can_be_deleted_once(journeys: Stub) -> None:
     await journeys.DeleteJourney(pb.DeleteJourneyRequest(name=name))
     code, reason, _ = await refused(journeys.DeleteJourney(pb.DeleteJourneyRequest(name=name)))
     assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "JOURNEY_NOT_FOUND")
-
-
-async def test_an_erased_user_leaves_from_wherever_he_is_and_nothing_is_known_of_him(
-    journeys: Stub, mailroom: Mailroom, bus: Bus, clock: ManualClock, service: Runtime[JourneysSettings]
-) -> None:
-    _, run = await published(journeys)
-    inside = await _passed(journeys, run)
-    await waiting_at(journeys, run, pause=inside)
-    listed = await journeys.ListParticipants(pb.ListParticipantsRequest(parent=run, state=pb.Participant.STATE_ACTIVE))
-    gone = [participant.endpoint_id for participant in listed.participants[:2]]
-    async with service.database.transaction() as conn:
-        statement = "SELECT ordinal FROM journeys.participants WHERE endpoint_id = ANY(:ids)"
-        ordinals = list((await conn.execute(text(statement), {"ids": gone})).scalars())
-    erasure = f"{PARENT}/erasures/x1"
-    asked = segments_events_pb2.UserErased(erasure=erasure, user_id="u1", endpoint_ids=gone, ordinals=ordinals)
-    for number in range(2):
-        await bus.publish(
-            changes_subject("segments", "shop", "user_erased"),
-            asked.SerializeToString(),
-            id=f"erased-{number}",
-            type=asked.DESCRIPTOR.full_name,
-            project="shop",
-        )
-    metrics = await waiting_at(journeys, run, pause=inside - 2)
-    assert metrics.exited_counts["ERASED"] == 2
-    assert {s.activity_id: dict(s.left_counts) for s in metrics.steps}["pause"] == {"ERASED": 2}
-
-    async def answered() -> list[bytes]:
-        async with service.database.transaction() as conn:
-            done = "SELECT payload FROM journeys.outbox WHERE type LIKE '%ErasureDone'"
-            found = list((await conn.execute(text(done))).scalars())
-            return found if len(found) == 2 else []
-
-    # Asked twice, answered twice: the first answer may have been lost.
-    payloads = await eventually(answered)
-    assert {segments_events_pb2.ErasureDone.FromString(bytes(each)).service for each in payloads} == {"journeys"}
-    async with service.database.transaction() as conn:
-        for table in ("participants", "members"):
-            count = f"SELECT count(*) FROM journeys.{table} WHERE endpoint_id = ANY(:ids)"
-            assert (await conn.execute(text(count), {"ids": gone})).scalar_one() == 0
-        taken = await conn.execute(text("SELECT payload FROM journeys.outbox WHERE type LIKE '%StepTaken'"))
-        steps = [journey_events_pb2.StepTaken.FromString(bytes(each)) for each in taken.scalars()]
-    assert [list(step.endpoint_ids) for step in steps if step.outcome == "ERASED"] == [["", ""]]
-    clock.advance(timedelta(days=1))
-    await waiting_at(journeys, run, opened=inside - 2)
-    clock.advance(timedelta(hours=12))
-    await eventually(lambda: len(mailroom.sent("again")) == inside - 2)
-    assert not set(mailroom.sent("again")) & set(gone)
-
-
-async def test_a_set_that_is_being_handed_over_loses_the_erased_and_is_taken_again(
-    journeys: Stub, clock: ManualClock, service: Runtime[JourneysSettings], peer: Peer
-) -> None:
-    """Who holds it would write them back as if nobody had left."""
-    peer.reading.clear()
-    try:
-        _, run = await published(journeys)
-        inside = await _passed(journeys, run)
-        async with service.database.transaction() as conn:
-            statement = "SELECT endpoint_ids, ordinals FROM journeys.chunks WHERE lease_token > 0 ORDER BY chunk_id"
-
-            async def held() -> Any:
-                return (await conn.execute(text(statement))).first()
-
-            chunk = await eventually(held)
-        gone, ordinals = chunk.endpoint_ids[:1], chunk.ordinals[:1]
-        erasing = Erasing(
-            database=service.database,
-            store=JourneyStore(),
-            crowd=Crowd(),
-            outbox=service.outbox,
-            inbox=Inbox(mail),
-            clock=clock,
-            tables=Tables(),
-            bell=Bell(),
-        )
-        asked = segments_events_pb2.UserErased(erasure=f"{PARENT}/erasures/x1", endpoint_ids=gone, ordinals=ordinals)
-        subject = changes_subject("segments", "shop", "user_erased")
-        delivery = Delivery("x1", "", subject, "shop", asked.SerializeToString(), 1, clock.now(), {})
-        await erasing.handle([delivery])
-    finally:
-        peer.reading.set()
-    metrics = await waiting_at(journeys, run, pause=inside - 1)
-    assert metrics.exited_counts["ERASED"] == 1

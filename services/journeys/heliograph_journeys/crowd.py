@@ -116,11 +116,12 @@ class Crowd:
         """Take sets whose message is to be handed over, first come, first taken."""
         rows = await conn.execute(
             text(
+                # Not a subquery: a join may run that again for each row, and each time it finds other free sets.
+                "WITH free AS MATERIALIZED (SELECT chunk_id FROM journeys.chunks WHERE project = :project "
+                "AND run_id = :run AND (lease_until IS NULL OR lease_until < clock_timestamp()) "
+                "ORDER BY chunk_id LIMIT :limit FOR UPDATE SKIP LOCKED) "
                 "UPDATE journeys.chunks AS c SET lease_token = c.lease_token + 1, "
-                "lease_until = clock_timestamp() + make_interval(secs => :seconds) FROM ("
-                "SELECT chunk_id FROM journeys.chunks WHERE project = :project AND run_id = :run "
-                "AND (lease_until IS NULL OR lease_until < clock_timestamp()) "
-                "ORDER BY chunk_id LIMIT :limit FOR UPDATE SKIP LOCKED) AS free "
+                "lease_until = clock_timestamp() + make_interval(secs => :seconds) FROM free "
                 "WHERE c.project = :project AND c.run_id = :run AND c.chunk_id = free.chunk_id "
                 "RETURNING c.chunk_id, c.step, c.lease_token, c.arrived_at, c.endpoint_ids, c.ordinals"
             ),

@@ -104,7 +104,7 @@ class Sender:
         """Hand over up to four sets of a run; returns how many participants went on.
 
         Raises:
-            ChunkLost: a set is somebody else's, or the run ended; nothing was written.
+            ChunkLost: a set is somebody else's, or the run ended; nothing was written, and what is still ours is free.
         """
         with in_trace_of(run, "journey send"):
             async with self._database.transaction() as conn:
@@ -114,11 +114,11 @@ class Sender:
             try:
                 batches = await asyncio.gather(*(self._batch(run, chunk) for chunk in chunks))
                 await self._database.run(lambda conn: self._hand_over(conn, run, chunks, [b for b in batches if b]))
-            except ChunkLost:
-                raise
-            except Exception:
+            except Exception as error:
+                # One lost set must not hold up those that were taken beside it until their lease is over.
+                pause = timedelta() if isinstance(error, ChunkLost) else _PAUSE
                 async with self._database.transaction() as conn:
-                    await self._crowd.give_back_chunks(conn, run, chunks, _PAUSE)
+                    await self._crowd.give_back_chunks(conn, run, chunks, pause)
                 raise
         return sum(len(chunk.people) for chunk in chunks)
 

@@ -45,11 +45,13 @@ _ASK = text(
     "WHERE project = :project AND erasure_id = :erasure AND fence = :fence AND state = 'RUNNING' "
     f"RETURNING {_COLUMNS}"
 )
+# Not a subquery: a join may run that again for each row, and each time it finds other free ones.
 _ASK_AGAIN = text(
-    "UPDATE segments.erasures SET asks = asks + 1, asked_at = clock_timestamp() "  # noqa: S608
-    "WHERE (project, erasure_id) IN (SELECT project, erasure_id FROM segments.erasures WHERE state = 'WAITING' "
+    "WITH late AS MATERIALIZED (SELECT project, erasure_id FROM segments.erasures WHERE state = 'WAITING' "  # noqa: S608
     "AND asked_at < clock_timestamp() - make_interval(secs => :seconds) "
-    f"ORDER BY created_at LIMIT :count FOR UPDATE SKIP LOCKED) RETURNING {_COLUMNS}"
+    "ORDER BY created_at LIMIT :count FOR UPDATE SKIP LOCKED) "
+    "UPDATE segments.erasures SET asks = asks + 1, asked_at = clock_timestamp() "
+    f"WHERE (project, erasure_id) IN (SELECT project, erasure_id FROM late) RETURNING {_COLUMNS}"
 )
 _ANSWERED = text(
     "UPDATE segments.erasures SET answered = answered || CAST(:service AS text) "

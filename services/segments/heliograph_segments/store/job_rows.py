@@ -83,12 +83,11 @@ class JobTable(Generic[J]):
             f"SELECT count(*) FROM {table} WHERE project = :project AND completed_at IS NULL"  # noqa: S608
         )
         self._lease = text(
-            f"UPDATE {table} AS j SET lease_until = {until}, fence = j.fence + 1 FROM ("  # noqa: S608
+            # "=" and not a join: the subquery locks a row each time that it runs, and a join may run it more than once.
+            f"UPDATE {table} SET lease_until = {until}, fence = fence + 1 WHERE (project, job_id) = ("  # noqa: S608
             f"SELECT project, job_id FROM {table} WHERE completed_at IS NULL "
             "AND (lease_until IS NULL OR lease_until < clock_timestamp()) "
-            "ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS free "
-            "WHERE j.project = free.project AND j.job_id = free.job_id "
-            f"RETURNING j.fence, {', '.join(f'j.{name}' for name in self._columns)}"
+            f"ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING fence, {columns}"
         )
         changes = ", ".join(f"{name} = {given[name]}" for name in progress)
         self._update = text(f"UPDATE {table} SET lease_until = {until}, {changes} WHERE {fenced}")  # noqa: S608

@@ -40,13 +40,14 @@ _BEGIN = text(
 _END = text(
     "DELETE FROM segments.memberships WHERE project = :project AND segment_id <> ALL (CAST(:segments AS text[]))"
 )
+# Not a subquery: a join may run that again for each row, and each time it finds other free ones.
 _LEASE = text(
-    "UPDATE segments.memberships AS m SET fence = m.fence + 1, "
-    "lease_until = clock_timestamp() + make_interval(secs => :seconds) "
-    "FROM (SELECT segment_id FROM segments.memberships WHERE project = :project "
+    "WITH free AS MATERIALIZED (SELECT segment_id FROM segments.memberships WHERE project = :project "
     "AND (lease_until IS NULL OR lease_until < clock_timestamp()) "
     "AND (checked_at IS NULL OR checked_at <= clock_timestamp() - make_interval(secs => :every)) "
-    "ORDER BY checked_at NULLS FIRST, segment_id LIMIT :count FOR UPDATE SKIP LOCKED) AS free "
+    "ORDER BY checked_at NULLS FIRST, segment_id LIMIT :count FOR UPDATE SKIP LOCKED) "
+    "UPDATE segments.memberships AS m SET fence = m.fence + 1, "
+    "lease_until = clock_timestamp() + make_interval(secs => :seconds) FROM free "
     "WHERE m.project = :project AND m.segment_id = free.segment_id "
     "RETURNING m.segment_id, m.version, m.fingerprint, m.sequence, m.as_of, m.transaction_id, m.read_at, m.fence"
 )
