@@ -25,7 +25,10 @@ from heliograph_kit.testing.fixtures import MigratedDatabase
 from heliograph_segments.config import SegmentsSettings
 from heliograph_segments.main import PACKAGE, build
 from heliograph_segments.tables import metadata
+from tests.segments.far import buckets, web
 from tests.segments.house import House
+
+__all__ = ["buckets", "web"]  # fixtures
 
 SECRET = "tests-tests-tests-tests-tests-tests-1"
 

@@ -18,8 +18,6 @@ from heliograph_kit.runtime import running
 from heliograph_kit.testing import ServiceProcess, eventually
 from heliograph_segments.config import SegmentsSettings
 from heliograph_segments.domain.exports import check_destination
-from heliograph_segments.domain.import_rows import UnusableFile
-from heliograph_segments.imports.source import SourceFile
 from heliograph_segments.main import PACKAGE, build
 from heliograph_segments.tables import metadata
 from tests.segments.builders import PARENT, a_segment, an_endpoint_message, having, lists
@@ -228,28 +226,3 @@ async def test_a_worker_killed_twice_in_an_export_leaves_whole_objects_and_each_
         assert (job.state, job.processed_count, job.total_pieces) == (COMPLETED, count, 600), job.failure_message
         assert [each["Id"] for each in documents(tmp_path / "out", job)] == [f"e{n}" for n in range(count)]
         await opened.close(grace=None)
-
-
-def test_a_packed_file_is_read_as_if_it_were_not(tmp_path: Path) -> None:
-    plain = b"".join(b"line %d\n" % n for n in range(10_000))
-    packed = tmp_path / "people.csv.gz"
-    packed.write_bytes(gzip.compress(plain))
-    with SourceFile(packed, len(plain)) as file:
-        assert file.size == len(plain)
-        piece = file.piece(0, 0, 4096)
-        assert piece.lines[0].content == b"line 0"
-        again = file.piece(piece.end, piece.end_lines, len(plain))
-        assert again.lines[-1].content == b"line 9999"
-        assert again.end_lines == 10_000
-    with pytest.raises(UnusableFile) as refused:
-        SourceFile(packed, len(plain) - 1)
-    assert refused.value.reason == "SOURCE_TOO_LARGE"
-
-
-@pytest.mark.parametrize("spoiled", [slice(0, -9), slice(0, 12)])
-def test_a_packed_file_that_is_not_whole_is_refused(tmp_path: Path, spoiled: slice) -> None:
-    packed = tmp_path / "people.csv.gz"
-    packed.write_bytes(gzip.compress(b"Id\n" * 1000)[spoiled])
-    with pytest.raises(UnusableFile) as refused:
-        SourceFile(packed, 10_000)
-    assert refused.value.reason == "WRONG_FORMAT"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -214,7 +215,15 @@ async def test_a_file_with_one_line_is_imported(api: Api, tmp_path: Path) -> Non
 
 async def test_files_outside_of_the_import_folder_are_refused(api: Api, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/hostname")
-    for source in ("file:/etc/hostname", "file:../x", "file:link", "file:///etc/hostname", "https://example.com/x", ""):
+    for source in (
+        "file:/etc/hostname",
+        "file:../x",
+        "file:link",
+        "file:///etc/hostname",
+        "https://example.com/x",
+        "s3://a/b",
+        "",
+    ):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await start(api, source)
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -270,7 +279,12 @@ async def test_a_worker_killed_twice_in_an_import_loses_and_doubles_nothing(
     rows = 20_000
     lines = [f"EMAIL,p{n}@example.com,gold,,{n},u{n % 5000},Ann\n" for n in range(rows)]
     lines[15_000] = "EMAIL,bad@example.com,gold,,x,u1,Ann\n"
-    (tmp_path / "people.csv").write_text(HEADER + "".join(lines))
+    folder = tmp_path / "people"
+    folder.mkdir()
+    for part in range(4):
+        content = (HEADER + "".join(lines[part * 5_000 : (part + 1) * 5_000])).encode()
+        (folder / f"{part}.csv").write_bytes(gzip.compress(content) if part == 1 else content)
+    (folder / "2.json").write_text('{"Id": "other"}')
     worker = ServiceProcess(
         "heliograph_segments.main",
         service="segments",
@@ -291,7 +305,7 @@ async def test_a_worker_killed_twice_in_an_import_loses_and_doubles_nothing(
         api = Api(opened)
         # The index of this replica is in memory from the beginning and follows another process through its deaths.
         before = await verified(api)
-        name = await start(api, "file:people.csv")
+        name = await start(api, "file:people/")
         try:
             worker.start()
             for share in (0.15, 0.5):
@@ -310,7 +324,8 @@ async def test_a_worker_killed_twice_in_an_import_loses_and_doubles_nothing(
             worker.kill()
         assert job.state == COMPLETED, job.failure_message
         assert (job.processed_count, job.failed_count, job.created_count) == (rows, 1, rows - 1)
-        assert [failure.line for failure in job.failures] == [15_002]
+        assert [(failure.object, failure.line) for failure in job.failures] == [("3.csv", 2)]
+        assert (job.object_count, job.completed_objects, job.skipped_objects) == (5, 4, 1)
         assert job.completed_pieces == job.total_pieces
         after = await verified(api)
         assert (before.loaded, before.endpoint_count, before.difference_count) == (True, 0, 0)

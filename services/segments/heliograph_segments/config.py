@@ -18,6 +18,16 @@ class SegmentsSettings(ServiceSettings):
     import_root: Path | None = Field(
         default=None, description="absolute path of the folder that imports may read; without it no file is imported"
     )
+    import_hosts: list[str] = Field(
+        default=[],
+        description="hosts whose https: objects imports may read, such as files.example.com, *.example.com or "
+        "files.example.com:8443; without one none is read",
+    )
+    import_buckets: list[str] = Field(
+        default=[],
+        description="buckets whose objects imports may read, as bucket or bucket/prefix; without one none is read. "
+        "Credentials come as AWS clients take them (AWS_ACCESS_KEY_ID, a profile, the role of the pod)",
+    )
     import_lease_seconds: float = Field(
         default=10, ge=0.2, le=600, description="how long an import stands still when its worker dies, seconds"
     )
@@ -33,7 +43,8 @@ class SegmentsSettings(ServiceSettings):
     import_unpacked_bytes: int = Field(
         default=16 * 1024**3,
         ge=1024,
-        description="how large a file of an import may be unpacked, bytes; it takes so much of the temporary folder",
+        description="how large an object of an import may be that is unpacked or comes from afar, bytes; it takes so much "
+        "of the temporary folder",
     )
     import_active_jobs: int = Field(
         default=10, ge=1, le=1000, description="how many unfinished imports a project may have"
@@ -87,11 +98,25 @@ class SegmentsSettings(ServiceSettings):
     export_root: Path | None = Field(
         default=None, description="absolute path of the folder that exports may write; without it nothing is exported"
     )
+    export_buckets: list[str] = Field(
+        default=[],
+        description="buckets that exports may write, as bucket or bucket/prefix; without one none is written",
+    )
     export_piece_endpoints: int = Field(
         default=50_000, ge=1, le=1_000_000, description="how many endpoints an object of an export holds"
     )
     export_lease_seconds: float = Field(
         default=60, ge=0.2, le=600, description="how long an export stands still when its worker dies, seconds"
+    )
+
+    s3_endpoint: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="URL of a server that speaks the protocol of S3; without it AWS is meant, or what AWS_ENDPOINT_URL_S3 says",
+    )
+    s3_path_style: bool = Field(
+        default=False,
+        description="whether that server knows buckets as paths (host/bucket) instead of hosts (bucket.host)",
     )
 
     @field_validator("import_root", "export_root", "index_folder")

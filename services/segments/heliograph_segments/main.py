@@ -16,6 +16,8 @@ from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, run_service
 from heliograph_segments.config import SegmentsSettings
 from heliograph_segments.imports.worker import ImportWorker
+from heliograph_segments.places.buckets import S3
+from heliograph_segments.places.choosing import Places
 from heliograph_segments.service.activity import ActivityRecorder, ProjectEraser
 from heliograph_segments.service.attributes import Attributes
 from heliograph_segments.service.audience import Audiences
@@ -54,8 +56,17 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     limits = Limits(user_endpoints=settings.user_endpoints, attribute_names=settings.attribute_names)
     writer = EndpointWriter(clock, limits)
     attributes = Attributes(database, settings.attribute_names)
-    importer = ImportWorker(database, runtime.outbox, clock, settings, writer)
-    jobs = Jobs(database, clock, root=settings.import_root, limit=settings.import_active_jobs, wake=importer.wake)
+    places = Places(
+        import_root=settings.import_root,
+        import_hosts=settings.import_hosts,
+        import_buckets=settings.import_buckets,
+        most_bytes=settings.import_unpacked_bytes,
+        export_root=settings.export_root,
+        export_buckets=settings.export_buckets,
+        s3=S3(settings.s3_endpoint, path_style=settings.s3_path_style),
+    )
+    importer = ImportWorker(database, runtime.outbox, clock, settings, writer, places)
+    jobs = Jobs(database, clock, places=places, limit=settings.import_active_jobs, wake=importer.wake)
     keeper = IndexKeeper(
         database,
         folder=settings.index_folder,
@@ -72,11 +83,11 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
         database,
         clock,
         reader,
-        root=settings.export_root,
+        places=places,
         piece=settings.export_piece_endpoints,
         lease_seconds=settings.export_lease_seconds,
     )
-    exports = Exports(database, clock, root=settings.export_root, limit=settings.import_active_jobs, wake=exporter.wake)
+    exports = Exports(database, clock, places=places, limit=settings.import_active_jobs, wake=exporter.wake)
     uses = Uses(database, inbox)
     area = "heliograph.segments.v1"
     runtime.add_servicer(

@@ -215,12 +215,20 @@ import_jobs = Table(
     Column("failed_count", BigInteger, nullable=False),
     Column("created_count", BigInteger, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    # When the file was last modified, nanoseconds: another file under the same name is not continued.
-    Column("modified_ns", BigInteger, nullable=False),
-    # Everything before this byte is written, or counted as failed.
+    # Of all objects together.
     Column("done_bytes", BigInteger, nullable=False),
+    Column("object_count", Integer, nullable=False, server_default="0"),
+    Column("completed_objects", Integer, nullable=False, server_default="0"),
+    Column("skipped_objects", Integer, nullable=False, server_default="0"),
+    # A digest of names, sizes and versions of the objects: another source under the same name is not continued.
+    Column("listing", String, nullable=False, server_default=""),
+    # The object in hand: its version; everything of it before this byte is written, or counted as failed.
+    Column("object_version", String, nullable=False, server_default=""),
+    Column("object_bytes", BigInteger, nullable=False, server_default="0"),
     Column("done_lines", BigInteger, nullable=False),
-    # [[line, reason, field, message], ...]; at most 100.
+    # Of the code before imports had several objects, which may still run beside this one.
+    Column("modified_ns", BigInteger, nullable=False, server_default="0"),
+    # [[line, reason, field, message, object], ...]; at most 100.
     Column("failures", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("completed_at", DateTime(timezone=True)),

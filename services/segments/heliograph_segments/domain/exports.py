@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from heliograph_segments.domain.endpoints import Endpoint
 from heliograph_segments.domain.jobs import MAX_SOURCE, JobState
 from heliograph_segments.domain.problems import Problem
+
+_DESTINATION = re.compile(r"file:[^\x00]*|s3://[^/\x00]+/[^\x00]*")
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ def check_destination(destination: str) -> list[Problem]:
         return [Problem(field, "REQUIRED", "is required")]
     if len(destination) > MAX_SOURCE:
         return [Problem(field, "TOO_LONG", f"must have at most {MAX_SOURCE} characters")]
-    if not destination.startswith("file:") or "\x00" in destination:
-        return [Problem(field, "MALFORMED", "must be file: and the path of a folder")]
+    if not _DESTINATION.fullmatch(destination):
+        return [Problem(field, "MALFORMED", "must be file: and the path of a folder, or s3://{bucket}/{prefix}")]
     return []
 
 

@@ -26,12 +26,13 @@ Derive = Callable[[str, str], str]
 
 
 class RowFailure(NamedTuple):
-    """One row that was not imported. `line` counts from 1, the header included."""
+    """One row that was not imported. `line` counts from 1, the header included; `object` is empty when there is but one."""
 
     line: int
     reason: str
     field: str
     message: str
+    object: str = ""
 
 
 class UserRow(NamedTuple):
@@ -65,6 +66,11 @@ class UnusableFile(Exception):
         self.message = message
 
 
+class OtherFormat(UnusableFile):
+    """The file is of another format than the job; among others of the right one it is passed over (pinpoint-1 3.5)."""
+
+
+OTHER_FORMAT = "WRONG_FORMAT"
 ENDPOINT_COLUMNS = ("Id", "Address", "ChannelType", "OptOut", "EffectiveDate", "RequestId", "User.UserId")
 # In exports, ours and the old ones, but decided by the service: read and left alone.
 IGNORED_COLUMNS = frozenset({"EndpointStatus", "CohortId", "CreationDate", "ApplicationId"})

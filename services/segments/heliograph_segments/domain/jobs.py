@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from heliograph_segments.domain.import_rows import MAX_FAILURES, RowFailure
 from heliograph_segments.domain.problems import Problem
 
 MAX_SOURCE = 1024
+_SOURCE = re.compile(r"file:[^\x00]+|https://[^\x00-\x20]+|s3://[^/\x00]+/[^\x00]*")
 
 
 class JobFormat(StrEnum):
@@ -56,8 +58,16 @@ class Job:
     failed_count: int = 0
     created_count: int = 0
     size_bytes: int = 0
-    modified_ns: int = 0
     done_bytes: int = 0
+    # The objects of the source, and those of them that are done or passed over.
+    object_count: int = 0
+    completed_objects: int = 0
+    skipped_objects: int = 0
+    # What the source was when the job began: another one is not continued.
+    listing: str = ""
+    # The object in hand: its version, and the bytes and lines of it that are written or counted as failed.
+    object_version: str = ""
+    object_bytes: int = 0
     done_lines: int = 0
     failures: tuple[RowFailure, ...] = ()
     completed_at: datetime | None = None
@@ -71,33 +81,57 @@ class Job:
         """Whether a segment is made of the rows."""
         return bool(self.segment_name or self.segment_id)
 
-    def opened(self, size_bytes: int, modified_ns: int, piece_bytes: int) -> Job:
-        """Return the job with its file looked at; a piece is every line that begins in so many bytes."""
+    @property
+    def begun(self) -> bool:
+        """Whether anything of the source was written or passed over."""
+        return bool(self.object_bytes or self.done_objects)
+
+    @property
+    def done_objects(self) -> int:
+        """How many objects nobody has to look at again."""
+        return self.completed_objects + self.skipped_objects
+
+    def listed(self, sizes: Sequence[int], listing: str, piece_bytes: int) -> Job:
+        """Return the job with the objects of its source, of these sizes as they are stored."""
+        job = replace(self, state=JobState.INITIALIZING, object_count=len(sizes), listing=listing)
+        return job._sized(0, sizes, piece_bytes)
+
+    def opened(self, version: str, size: int, later: Sequence[int], piece_bytes: int) -> Job:
+        """Return the job with its next object looked at; those of the sizes `later` come behind it."""
+        return replace(self, object_version=version)._sized(size, later, piece_bytes)
+
+    def skipped(self, later: Sequence[int], piece_bytes: int) -> Job:
+        """Return the job with its next object passed over."""
+        return replace(self, skipped_objects=self.skipped_objects + 1)._sized(0, later, piece_bytes)
+
+    def _sized(self, size: int, later: Sequence[int], piece_bytes: int) -> Job:
+        # A piece is every line that begins in so many bytes of an object.
+        pieces = sum(-(-each // piece_bytes) for each in (size, *later)) - self.object_bytes // piece_bytes
         return replace(
             self,
-            state=JobState.INITIALIZING,
-            size_bytes=size_bytes,
-            modified_ns=modified_ns,
-            total_pieces=-(-size_bytes // piece_bytes),
+            size_bytes=self.done_bytes - self.object_bytes + size + sum(later),
+            total_pieces=self.completed_pieces + pieces,
         )
 
     def advanced(
         self,
         *,
-        done_bytes: int,
+        object_bytes: int,
         done_lines: int,
+        whole: bool,
         rows: int,
         failures: Sequence[RowFailure],
-        piece_bytes: int,
     ) -> Job:
-        """Return the job after a piece: `rows` read, the failed ones included."""
-        whole = done_bytes >= self.size_bytes
+        """Return the job after a piece, the last of its object when that is `whole`: `rows` read, the failed included."""
         return replace(
             self,
             state=JobState.PROCESSING,
-            done_bytes=done_bytes,
-            done_lines=done_lines,
-            completed_pieces=self.total_pieces if whole else done_bytes // piece_bytes,
+            done_bytes=self.done_bytes + object_bytes - self.object_bytes,
+            completed_objects=self.completed_objects + int(whole),
+            object_version="" if whole else self.object_version,
+            object_bytes=0 if whole else object_bytes,
+            done_lines=0 if whole else done_lines,
+            completed_pieces=self.completed_pieces + 1,
             processed_count=self.processed_count + rows,
             failed_count=self.failed_count + len(failures),
             failures=(*self.failures, *failures)[:MAX_FAILURES],
@@ -105,7 +139,7 @@ class Job:
 
     def with_refused(self, failures: Sequence[RowFailure]) -> Job:
         """Return the job with rows of the last piece that the record refused."""
-        told = sorted((*self.failures, *failures))[:MAX_FAILURES]
+        told = sorted((*self.failures, *failures), key=lambda row: (row.object, row.line))[:MAX_FAILURES]
         return replace(self, failed_count=self.failed_count + len(failures), failures=tuple(told))
 
     def with_created(self, count: int) -> Job:
@@ -114,7 +148,8 @@ class Job:
 
     def completed(self, now: datetime) -> Job:
         """Return the job at its good end."""
-        return replace(self, state=JobState.COMPLETED, completed_at=now)
+        # Lines longer than a piece make fewer of them than there were to be.
+        return replace(self, state=JobState.COMPLETED, total_pieces=self.completed_pieces, completed_at=now)
 
     def failed(self, reason: str, message: str, now: datetime, *, piece: bool = False) -> Job:
         """Return the job at its bad end; what was written stays written."""
@@ -139,8 +174,9 @@ def check_source(source: str) -> list[Problem]:
         return [Problem("import_job.source", "REQUIRED", "is required")]
     if len(source) > MAX_SOURCE:
         return [Problem("import_job.source", "TOO_LONG", f"must have at most {MAX_SOURCE} characters")]
-    if not source.startswith("file:") or source == "file:" or "\x00" in source:
-        return [Problem("import_job.source", "MALFORMED", "must be file: and a path")]
+    if not _SOURCE.fullmatch(source):
+        words = "must be file: and a path, https:// and a URL, or s3://{bucket}/{key}"
+        return [Problem("import_job.source", "MALFORMED", words)]
     return []
 
 

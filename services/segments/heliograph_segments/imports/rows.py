@@ -12,10 +12,11 @@ from heliograph_segments.domain.import_csv import CsvRows
 from heliograph_segments.domain.import_ndjson import NdjsonRows
 from heliograph_segments.domain.import_rows import (
     MAX_LINE_BYTES,
+    OTHER_FORMAT,
     BadRow,
     Derive,
+    OtherFormat,
     RowFailure,
-    UnusableFile,
     UserRow,
     bad_row,
 )
@@ -57,10 +58,10 @@ def reader_of(format: JobFormat, file: SourceFile) -> Rows:
     looks_like_json = first.lstrip().startswith("{")
     if format is JobFormat.NDJSON:
         if not looks_like_json:
-            raise UnusableFile("WRONG_FORMAT", "the first line is no JSON object; is the file CSV?")
+            raise OtherFormat(OTHER_FORMAT, "the first line is no JSON object; is the file CSV?")
         return NdjsonRows()
     if looks_like_json:
-        raise UnusableFile("WRONG_FORMAT", "the first line is a JSON object and no header; is the file NDJSON?")
+        raise OtherFormat(OTHER_FORMAT, "the first line is a JSON object and no header; is the file NDJSON?")
     return CsvRows(first)
 
 

@@ -1,16 +1,16 @@
-"""Files that may be imported, cut into pieces of whole lines."""
+"""Objects that are imported, cut into pieces of whole lines."""
 
 from __future__ import annotations
 
 import gzip
+import os
 import tempfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Self
-from urllib.parse import unquote
 
-from heliograph_segments.domain.import_rows import MAX_LINE_BYTES, UnusableFile
+from heliograph_segments.domain.import_rows import MAX_LINE_BYTES, OTHER_FORMAT, OtherFormat, UnusableFile
+from heliograph_segments.places.objects import BLOCK, too_large
 
 _BOM = b"\xef\xbb\xbf"
 _LOOKED_AT = 64 * 1024
@@ -21,41 +21,6 @@ _SIGNATURES = (
     (b"\xfe\xff", "NOT_UTF8", "the file is UTF-16; save it as UTF-8"),
 )
 _GZIP = b"\x1f\x8b"
-_COPIED_AT_ONCE = 1024 * 1024
-
-
-def path_of(source: str, root: Path | None) -> Path:
-    """Return the file that `file:` and a path mean, below the folder that imports may read.
-
-    Links are followed before the folder is compared, so none leads out of it.
-
-    Raises:
-        UnusableFile: SOURCE_NOT_ALLOWED when it lies elsewhere, or no folder was set.
-    """
-    if root is None:
-        raise UnusableFile(
-            "SOURCE_NOT_ALLOWED", "imports from files are switched off (HELIOGRAPH_SEGMENTS_IMPORT_ROOT)"
-        )
-    path = below(root, source)
-    if path is None:
-        raise UnusableFile("SOURCE_NOT_ALLOWED", "the file must lie below the folder that imports may read")
-    return path
-
-
-def below(root: Path, name: str) -> Path | None:
-    """Return what `file:` and a path mean below a folder, None when it lies elsewhere or cannot be followed.
-
-    Links are followed before the folder is compared, so none leads out of it.
-    """
-    spelled = name.removeprefix("file:")
-    if spelled.startswith("//"):  # file:///path is a URL, file:/path and file:path are paths
-        spelled = unquote(spelled[2:])
-    folder = root.resolve()
-    try:
-        path = (folder / spelled).resolve()
-    except (OSError, ValueError, RuntimeError):
-        return None
-    return path if path.is_relative_to(folder) else None
 
 
 @dataclass(frozen=True)
@@ -76,27 +41,19 @@ class Piece:
 
 
 class SourceFile:
-    """An opened file. Use it as a context manager. What gzip packed is read unpacked, from a file without a name."""
+    """An opened object. Use it as a context manager. What gzip packed is read unpacked, from a file without a name."""
 
-    def __init__(self, path: Path, most_bytes: int) -> None:
-        """Open a file of which at most so many bytes are unpacked.
+    def __init__(self, file: BinaryIO, most_bytes: int) -> None:
+        """Take an object, which is closed with this, and of which at most so many bytes are unpacked.
 
         Raises:
-            UnusableFile: SOURCE_NOT_FOUND, SOURCE_UNREADABLE, SOURCE_TOO_LARGE, WRONG_FORMAT.
+            UnusableFile: SOURCE_TOO_LARGE, WRONG_FORMAT.
         """
-        try:
-            if not path.is_file():
-                raise UnusableFile("SOURCE_NOT_FOUND", "there is no such file")
-            self._file: BinaryIO = path.open("rb")
-        except OSError as error:
-            raise UnusableFile("SOURCE_UNREADABLE", f"the file cannot be read: {error.strerror}") from None
-        status = path.stat()
-        self.size = status.st_size
-        self.modified_ns = status.st_mtime_ns
-        if self._file.read(len(_GZIP)) == _GZIP:
-            with self._file as packed:
+        self._file = file
+        if file.read(len(_GZIP)) == _GZIP:
+            with file as packed:
                 self._file = _unpacked(packed, most_bytes)
-            self.size = self._file.tell()
+        self.size = self._file.seek(0, os.SEEK_END)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -124,9 +81,9 @@ class SourceFile:
             raise UnusableFile("WRONG_FORMAT", "the file begins with nothing but blanks")
         for signature, reason, message in _SIGNATURES:
             if start.startswith(signature):
-                raise UnusableFile(reason, message)
+                raise (OtherFormat if reason == OTHER_FORMAT else UnusableFile)(reason, message)
         if b"\x00" in start:
-            raise UnusableFile("WRONG_FORMAT", "the file is not text")
+            raise OtherFormat(OTHER_FORMAT, "the file is not text")
 
     def first_line(self) -> str:
         """Return the first line without a byte order mark.
@@ -172,11 +129,10 @@ def _unpacked(packed: BinaryIO, most_bytes: int) -> BinaryIO:
     unpacked: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         with gzip.open(packed) as source:
-            while block := source.read(_COPIED_AT_ONCE):
+            while block := source.read(BLOCK):
                 unpacked.write(block)
                 if unpacked.tell() > most_bytes:
-                    words = f"the file has more than {most_bytes} bytes unpacked (HELIOGRAPH_SEGMENTS_IMPORT_UNPACKED_BYTES)"
-                    raise UnusableFile("SOURCE_TOO_LARGE", words)
+                    raise too_large(most_bytes)
     except (OSError, EOFError, zlib.error) as error:
         unpacked.close()
         raise UnusableFile("WRONG_FORMAT", f"the file cannot be unpacked: {error}") from None

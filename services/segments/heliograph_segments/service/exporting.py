@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import orjson
 from pyroaring import BitMap
@@ -22,7 +20,8 @@ from heliograph_kit.working import Bell, until_stopped
 from heliograph_segments.domain.endpoints import Endpoint
 from heliograph_segments.domain.exports import ExportJob, document_of
 from heliograph_segments.domain.segments import Rules
-from heliograph_segments.imports.source import below
+from heliograph_segments.places.choosing import Places
+from heliograph_segments.places.objects import Destination, NotAllowed, NotWritten
 from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import question_of
 from heliograph_segments.store import endpoint_reading as reading
@@ -56,13 +55,13 @@ class ExportWorker:
     """Takes export jobs, one at a time a process."""
 
     def __init__(
-        self, database: Database, clock: Clock, reader: Reader, *, root: Path | None, piece: int, lease_seconds: float
+        self, database: Database, clock: Clock, reader: Reader, *, places: Places, piece: int, lease_seconds: float
     ) -> None:
-        """Take the record, the time, what finds members, the folder to write below, and how many endpoints an object has."""
+        """Take the record, the time, what finds members, where to write, and how many endpoints an object has."""
         self._database = database
         self._clock = clock
         self._reader = reader
-        self._root = root
+        self._places = places
         self._piece = piece
         self._lease_seconds = lease_seconds
         self._bell = Bell()
@@ -95,7 +94,7 @@ class ExportWorker:
         try:
             if members is not None and leased.fence > leased.job.completed_pieces + _LEASES_WITHOUT_PIECE:
                 raise Unwritable("PIECE_FAILED", "the workers of an object ended again and again", piece=True)
-            folder = self._folder(leased.job)
+            destination = self._destination(leased.job)
             if members is None:
                 members = await self._members(leased.job)
                 leased = await self._begin(leased, members)
@@ -106,7 +105,7 @@ class ExportWorker:
                     return
                 first = leased.job.completed_pieces * leased.job.piece_endpoints
                 piece = members[first : first + leased.job.piece_endpoints]
-                written = await self._write(folder / leased.job.object_name(leased.job.completed_pieces), leased, piece)
+                written = await self._write(destination, leased, piece)
                 leased = await self._store(leased, leased.job.advanced(written))
         except Unwritable as error:
             now = self._clock.now()
@@ -114,11 +113,11 @@ class ExportWorker:
         else:
             await self._store(leased, leased.job.completed(self._clock.now()))
 
-    def _folder(self, job: ExportJob) -> Path:
-        folder = None if self._root is None else below(self._root, job.destination)
-        if folder is None:
-            raise Unwritable("DESTINATION_NOT_ALLOWED", "the folder does not lie below the one that exports may write")
-        return folder
+    def _destination(self, job: ExportJob) -> Destination:
+        try:
+            return self._places.destination(job.destination)
+        except NotAllowed as error:
+            raise Unwritable("DESTINATION_NOT_ALLOWED", str(error)) from None
 
     async def _members(self, job: ExportJob) -> BitMap:
         async with self._database.transaction() as conn:
@@ -134,7 +133,7 @@ class ExportWorker:
                 raise Unwritable("SEGMENT_NOT_FOUND", f"the sources of the segment changed: {error}") from error
         return await self._reader.members(question)
 
-    async def _write(self, path: Path, leased: Leased[ExportJob], ordinals: BitMap) -> int:
+    async def _write(self, destination: Destination, leased: Leased[ExportJob], ordinals: BitMap) -> int:
         """Write one object and return how many endpoints it holds; those deleted meanwhile are left out."""
         lines: list[bytes] = []
         for start in range(0, len(ordinals), _READ_AT_ONCE):
@@ -145,10 +144,10 @@ class ExportWorker:
             # An object may take longer than a lease.
             await self._store(leased, leased.job)
         try:
-            await asyncio.to_thread(_put, path, lines)
-        except OSError as error:
-            words = f"{path.name} cannot be written: {error.strerror}"
-            raise Unwritable("DESTINATION_UNWRITABLE", words, piece=True) from None
+            name = leased.job.object_name(leased.job.completed_pieces)
+            await asyncio.to_thread(lambda: destination.put(name, _packed(lines)))
+        except NotWritten as error:
+            raise Unwritable("DESTINATION_UNWRITABLE", str(error), piece=True) from None
         return len(lines)
 
     async def _begin(self, leased: Leased[ExportJob], members: BitMap) -> Leased[ExportJob]:
@@ -169,17 +168,6 @@ def _lines(endpoints: Sequence[Endpoint]) -> list[bytes]:
     return [orjson.dumps(document_of(endpoint), option=orjson.OPT_APPEND_NEWLINE) for endpoint in endpoints]
 
 
-def _put(path: Path, lines: Sequence[bytes]) -> None:
-    """Write an object whole: under another name first, to the disk, and then in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            # Without a time, so that the same endpoints are the same bytes.
-            with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed:
-                packed.write(b"".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def _packed(lines: Sequence[bytes]) -> bytes:
+    # Without a time, so that the same endpoints are the same bytes.
+    return gzip.compress(b"".join(lines), compresslevel=_LEVEL, mtime=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +12,8 @@ from heliograph_kit.database import Database
 from heliograph_segments.domain.exports import ExportJob, check_destination
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.errors import ExportJobNotFound, SegmentNotFound, refuse
-from heliograph_segments.imports.source import below
+from heliograph_segments.places.choosing import Places
+from heliograph_segments.places.objects import NotAllowed
 from heliograph_segments.service.job_desk import JobDesk
 from heliograph_segments.store import segments
 from heliograph_segments.store.exports import EXPORTS
@@ -24,11 +24,11 @@ class Exports(JobDesk[ExportJob]):
     """Use cases over export jobs."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, root: Path | None, limit: int, wake: Callable[[], None]
+        self, database: Database, clock: Clock, *, places: Places, limit: int, wake: Callable[[], None]
     ) -> None:
-        """Take what a desk takes, and the folder exports may write."""
+        """Take what a desk takes, and where exports may write."""
         super().__init__(database, clock, EXPORTS, limit=limit, missing=ExportJobNotFound, wake=wake)
-        self._root = root
+        self._places = places
 
     async def create(
         self,
@@ -46,9 +46,11 @@ class Exports(JobDesk[ExportJob]):
             RequestIdReused, TooManyActiveJobs: as JobDesk.queue.
         """
         problems = check_destination(destination)
-        if not problems and (self._root is None or below(self._root, destination) is None):
-            words = "must be a folder below the one that exports may write (HELIOGRAPH_SEGMENTS_EXPORT_ROOT)"
-            problems.append(Problem("export_job.destination", "DESTINATION_NOT_ALLOWED", words))
+        if not problems:
+            try:
+                self._places.destination(destination)
+            except NotAllowed as error:
+                problems.append(Problem("export_job.destination", "DESTINATION_NOT_ALLOWED", str(error)))
         refuse([*found, *problems])
         segment_id, version = segment or ("", 0)
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
-from heliograph_segments.domain.import_rows import UnusableFile
 from heliograph_segments.domain.jobs import Job, JobFormat, check_definition, check_source
 from heliograph_segments.domain.problems import Problem
 from heliograph_segments.errors import ImportJobNotFound, SegmentNotFound, refuse
-from heliograph_segments.imports.source import path_of
+from heliograph_segments.places.choosing import Places
+from heliograph_segments.places.objects import NotAllowed
 from heliograph_segments.service.job_desk import JobDesk
 from heliograph_segments.store import segments
 from heliograph_segments.store.jobs import IMPORTS
@@ -40,11 +39,11 @@ class Jobs(JobDesk[Job]):
     """Use cases over import jobs."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, root: Path | None, limit: int, wake: Callable[[], None]
+        self, database: Database, clock: Clock, *, places: Places, limit: int, wake: Callable[[], None]
     ) -> None:
-        """Take what a desk takes, and the folder imports may read."""
+        """Take what a desk takes, and where imports may read."""
         super().__init__(database, clock, IMPORTS, limit=limit, missing=ImportJobNotFound, wake=wake)
-        self._root = root
+        self._places = places
 
     async def create_import(
         self, project: str, format: JobFormat | None, source: str, request: Request, making: Making = NOTHING
@@ -59,9 +58,9 @@ class Jobs(JobDesk[Job]):
         problems = check_source(source)
         if not problems:
             try:
-                path_of(source, self._root)
-            except UnusableFile as error:
-                problems.append(Problem("import_job.source", error.reason, error.message))
+                self._places.source(source)
+            except NotAllowed as error:
+                problems.append(Problem("import_job.source", "SOURCE_NOT_ALLOWED", str(error)))
         if format is None:
             problems.append(Problem("import_job.format", "REQUIRED", "must be CSV or NDJSON"))
         problems += making.found

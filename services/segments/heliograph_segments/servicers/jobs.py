@@ -155,13 +155,18 @@ def _write_job(job: Job, *, failures: bool = True) -> jobs_pb2.ImportJob:
         created_count=job.created_count,
         size_bytes=job.size_bytes,
         done_bytes=job.done_bytes,
+        object_count=job.object_count,
+        completed_objects=job.completed_objects,
+        skipped_objects=job.skipped_objects,
         skip_endpoints=job.skip_endpoints,
         segment_definition=_write_definition(job),
         defined_segment=format_name(job.project, "segments", job.segment_id)
         if job.segment_id and job.state is JobState.COMPLETED
         else "",
         failures=[
-            jobs_pb2.ImportFailure(line=row.line, reason=row.reason, field=row.field, message=row.message)
+            jobs_pb2.ImportFailure(
+                line=row.line, reason=row.reason, field=row.field, message=row.message, object=row.object
+            )
             for row in (job.failures if failures else ())
         ],
         create_time=timestamp(job.created_at),

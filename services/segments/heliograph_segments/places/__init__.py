@@ -1,0 +1,1 @@
+"""Where jobs read and write: folders, hosts and buckets, each only as far as the settings allow. Blocking: use threads."""
