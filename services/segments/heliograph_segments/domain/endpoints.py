@@ -180,7 +180,7 @@ def check_update(update: EndpointUpdate) -> list[Problem]:
     for member, text in update.demographic.items():
         if text:
             found += check_text(f"demographic.{_snake(member)}", text, MAX_VALUE)
-    found += _check_location(update.location)
+    found += check_location(update.location)
     if len(update.attributes) + len(update.metrics) + len(update.user_attributes) > MAX_NAMES:
         found.append(Problem("attributes", "TOO_MANY", f"at most {MAX_NAMES} names with metrics and user attributes"))
     return found
@@ -214,7 +214,8 @@ def check_text(path: str, text: str, limit: int) -> list[Problem]:
     return []
 
 
-def _check_location(location: Mapping[str, Place]) -> list[Problem]:
+def check_location(location: Mapping[str, Place]) -> list[Problem]:
+    """Say what is wrong with a location: coordinates come in pairs and within the globe, texts have up to 100 characters."""
     found: list[Problem] = []
     if ("Latitude" in location) != ("Longitude" in location):
         found.append(Problem("location", "REQUIRED", "latitude and longitude are given together or not at all"))

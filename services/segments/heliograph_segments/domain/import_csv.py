@@ -10,6 +10,7 @@ from heliograph_segments.domain.endpoints import (
     MAX_VALUES,
     EndpointUpdate,
     check_id,
+    check_location,
     check_name,
     rounded,
 )
@@ -122,11 +123,9 @@ class CsvRows:
             effective_time=effective_time(effective) if effective else None,
             request_id=(cells[self._request] or None) if self._request is not None else None,
         )
-        # The header settled names and counts: of short cells without coordinates only the id is left to look at.
+        # The header settled names and counts: of short cells only the id and the coordinates are left to look at.
         plain = self._few_names and (len(line) <= MAX_VALUE or max(map(len, cells)) <= MAX_VALUE)
-        plain = (
-            plain and "\x00" not in line and "Latitude" not in update.location and "Longitude" not in update.location
-        )
+        plain = plain and "\x00" not in line and (not self._coordinates or not check_location(update.location))
         if plain and (user_id or not update.user_attributes) and not check_id(update.endpoint_id):
             return update
         return checked(update)

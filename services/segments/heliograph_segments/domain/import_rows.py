@@ -87,7 +87,9 @@ def number(column: str, text: str) -> float:
     Raises:
         BadRow: it holds none, or one too large to keep.
     """
-    if _NUMBER.fullmatch(text) is None:
+    digits = text.replace(".", "", 1)
+    # Most are digits and a point, and looking is three times as fast as matching.
+    if not (digits.isdigit() and digits.isascii()) and _NUMBER.fullmatch(text) is None:
         raise BadRow("NOT_A_NUMBER", column, f"{shown(text)} is not a number")
     value = float(text)
     if not math.isfinite(value):
