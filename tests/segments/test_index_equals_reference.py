@@ -196,6 +196,15 @@ def test_a_mask_becomes_the_bitmap_of_its_positions(seed: int, size: int, share:
     assert positions_of(of_mask(mask)).tolist() == np.flatnonzero(mask).tolist()
 
 
+@pytest.mark.parametrize("count", [0, 1, 4_095, 4_096, 4_097, 65_535, 65_536])
+@pytest.mark.parametrize("container", [0, 2])
+def test_a_container_of_a_bitmap_is_right_up_to_its_edges(container: int, count: int) -> None:
+    mask = np.zeros(3 * 65_536 - 5 * (container == 0), np.bool_)
+    mask[container * 65_536 : container * 65_536 + count] = True
+    assert of_mask(mask) == BitMap(range(container * 65_536, container * 65_536 + count))
+    assert len(of_mask(mask)) == count
+
+
 def test_a_dictionary_of_many_texts_finds_each_of_them_and_their_parts() -> None:
     texts = [f"order-{n:05}-ä" for n in range(20_000)] + [""]
     dictionary = Dictionary()
