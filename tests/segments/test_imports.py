@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import grpc
@@ -15,11 +16,19 @@ from heliograph_kit.rpc import channel, reason_of, violations_of
 from heliograph_kit.runtime import running
 from heliograph_kit.testing import ServiceProcess, eventually
 from heliograph_segments.config import SegmentsSettings
+from heliograph_segments.domain.import_rows import (
+    COORDINATES,
+    DEMOGRAPHIC_COLUMNS,
+    ENDPOINT_COLUMNS,
+    IGNORED_COLUMNS,
+    LOCATION_COLUMNS,
+)
 from heliograph_segments.main import PACKAGE, build
 from heliograph_segments.tables import metadata
 from tests.segments.builders import PARENT
 from tests.segments.conftest import SECRET, Api
 
+GUIDE = Path(__file__).parents[2] / "docs/imports.md"
 CSV, NDJSON = jobs_pb2.ImportJob.FORMAT_CSV, jobs_pb2.ImportJob.FORMAT_NDJSON
 COMPLETED, FAILED = jobs_pb2.ImportJob.STATE_COMPLETED, jobs_pb2.ImportJob.STATE_FAILED
 
@@ -248,6 +257,24 @@ async def test_a_job_is_queued_once_by_request_id_and_listed(api: Api, tmp_path:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await api.jobs.GetImportJob(jobs_pb2.GetImportJobRequest(name=f"{PARENT}/importJobs/nothing"))
     assert (refused.value.code(), reason_of(refused.value)) == (grpc.StatusCode.NOT_FOUND, "IMPORT_JOB_NOT_FOUND")
+
+
+async def test_the_files_of_the_guide_are_imported(api: Api, tmp_path: Path) -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    csv, ndjson = (re.findall(f"```{kind}\n(.*?)```", guide, re.DOTALL)[0] for kind in ("csv", "json"))
+    job = await imported(api, tmp_path, csv.encode())
+    assert (job.state, job.failed_count, job.created_count) == (COMPLETED, 0, 3)
+    job = await imported(api, tmp_path, ndjson.encode(), NDJSON)
+    assert (job.state, job.failed_count, job.created_count) == (COMPLETED, 0, 2)
+    addresses = {endpoint.address for endpoint in await drawn(api)}
+    assert 'bo"b@example.com",x' in addresses
+
+
+def test_the_guide_names_every_column() -> None:
+    table = re.findall(r"^\| `.*$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    told = {name for row in table for name in re.findall(r"`([A-Z][A-Za-z.]+)`", row.split("|")[1])}
+    known = {*ENDPOINT_COLUMNS, *DEMOGRAPHIC_COLUMNS, *LOCATION_COLUMNS, *COORDINATES, *IGNORED_COLUMNS}
+    assert told == known
 
 
 async def test_rows_that_the_record_refuses_cost_nothing_to_the_others(api: Api, tmp_path: Path) -> None:
