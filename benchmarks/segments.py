@@ -123,7 +123,9 @@ def _multiply(dsn: str) -> None:
         )
         conn.execute(
             "UPDATE copies SET endpoint_id = 'e' || (ordinal - 1 + turn * %(many)s), "
-            "endpoint_key = 'e' || (ordinal - 1 + turn * %(many)s), ordinal = ordinal + turn * %(many)s",
+            "endpoint_key = 'e' || (ordinal - 1 + turn * %(many)s), ordinal = ordinal + turn * %(many)s, "
+            # An address belongs to one active endpoint.
+            "address = 'person' || (ordinal - 1 + turn * %(many)s) || '@example.com'",
             {"many": IMPORTED},
         )
         conn.execute("ALTER TABLE copies DROP COLUMN turn")
