@@ -6,8 +6,10 @@ point group of the same name with a dot. docs/plugin-guide.md goes from nothing 
 
 from heliograph_channels.addresses import address_problem, email_problem, phone_problem
 from heliograph_channels.hooks import CHANNELS, REGISTRARS, hookimpl
+from heliograph_channels.inbound import Forged, InboundMessage, Received, WebhookRequest
 from heliograph_channels.loading import PluginError, load_channels, load_registrars
 from heliograph_channels.messages import (
+    Attachment,
     Content,
     CustomContent,
     EmailContent,
@@ -18,7 +20,15 @@ from heliograph_channels.messages import (
     SmsContent,
     VoiceContent,
 )
-from heliograph_channels.providers import Capabilities, ChannelProvider, Health, ProviderContext, Report, Sender
+from heliograph_channels.providers import (
+    Capabilities,
+    ChannelProvider,
+    Deliver,
+    Health,
+    ProviderContext,
+    Report,
+    Sender,
+)
 from heliograph_channels.registrars import Decision, DecisionState, Registrar, Submission, SubmissionKind
 from heliograph_channels.results import (
     Accepted,
@@ -36,14 +46,18 @@ __all__ = [
     "CHANNELS",
     "REGISTRARS",
     "Accepted",
+    "Attachment",
     "Capabilities",
     "ChannelProvider",
     "Content",
     "CustomContent",
     "Decision",
     "DecisionState",
+    "Deliver",
     "EmailContent",
+    "Forged",
     "Health",
+    "InboundMessage",
     "Kind",
     "MessageClass",
     "OutgoingMessage",
@@ -53,6 +67,7 @@ __all__ = [
     "PushContent",
     "Receipt",
     "ReceiptKind",
+    "Received",
     "Registrar",
     "RejectReason",
     "Rejected",
@@ -65,6 +80,7 @@ __all__ = [
     "Unknown",
     "Unsupported",
     "VoiceContent",
+    "WebhookRequest",
     "address_problem",
     "email_problem",
     "hookimpl",

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from heliograph_channels.addresses import address_problem
+from heliograph_channels.inbound import InboundMessage, Received, WebhookRequest
 from heliograph_channels.messages import Kind, OutgoingMessage
 from heliograph_channels.results import Receipt, SendResult
 from heliograph_channels.schema import Problem, problems_of
 
-__all__ = ["Capabilities", "ChannelProvider", "Health", "ProviderContext", "Report", "Sender"]
+__all__ = ["Capabilities", "ChannelProvider", "Deliver", "Health", "ProviderContext", "Report", "Sender"]
 
 Report = Callable[[Sequence[Receipt]], Awaitable[None]]
 """Hands receipts to Heliograph; returns when they are stored, raises when they must be reported again."""
+Deliver = Callable[[Sequence[InboundMessage]], Awaitable[None]]
+"""Hands over what people sent to us; returns when it is stored, raises when it must be handed over again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,10 @@ class Capabilities:
 
     `batch_size` (1..1000): the most messages one `send_batch` may carry. `concurrency` (1..1000): how many `send_batch`
     calls of one sender may be under way at once. `idempotency_key`: sending a `message_id` a second time does not send
-    a second message. `receipts`: `context.report` is used. `inbound`: people's answers can be received.
+    a second message. `receipts`: what becomes of messages is reported, through `context.report` or a webhook.
+    `inbound`: people's answers are handed over, through `context.deliver` or a webhook. `webhook`: `Sender.receive`
+    understands the provider's calls. `listens`: receipts or answers come in by themselves while the sender is open (a
+    bound session, a mailbox), so it is kept open from the start. `media`: an SMS may carry `media_urls`.
 
     Raises:
         ValueError: a number is out of range.
@@ -36,6 +42,9 @@ class Capabilities:
     idempotency_key: bool = False
     receipts: bool = False
     inbound: bool = False
+    webhook: bool = False
+    listens: bool = False
+    media: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers nobody could plan with."""
@@ -56,18 +65,28 @@ class Health:
 _LOGGER = logging.getLogger("heliograph.channel")
 
 
+async def _nobody_listens(messages: Sequence[InboundMessage]) -> None:  # noqa: ARG001 (the signature of Deliver)
+    raise ConnectionError("nobody takes inbound messages here")
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """What Heliograph gives an opened channel: whose it is, where to log, how to report, what time it is."""
+    """What Heliograph gives an opened channel: whose it is, where to log, how to report, what time it is.
+
+    `report` takes receipts, `deliver` what people sent to us. `webhook_url` is the public address that the provider is
+    to call for this channel; empty when the installation has none.
+    """
 
     project: str
     report: Report
     logger: logging.Logger = _LOGGER
     now: Callable[[], datetime] = _utc_now
+    deliver: Deliver = _nobody_listens
+    webhook_url: str = ""
 
 
 class Sender(ABC):
@@ -86,6 +105,18 @@ class Sender(ABC):
     async def health(self) -> Health:
         """Say whether a message could be sent now, without sending one. Answers within seconds and never raises."""
 
+    async def receive(self, request: WebhookRequest) -> Received:
+        """Understand a call of the provider to our webhook: check its signature, return what it says.
+
+        Reads only; Heliograph stores what is returned and then answers the caller. The same call may come again and at
+        the same time: it says the same, with the same `receipt_id`s and `inbound_id`s. Nothing in a request may make it
+        raise anything but `Forged`.
+
+        Raises:
+            Forged: the signature is missing, wrong or too old (5 minutes, where the provider signs a time).
+        """
+        return Received(status=404, body=b"this channel takes no webhooks")
+
     @abstractmethod
     async def close(self) -> None:
         """Give back connections, files and tasks. Safe to repeat; never raises for a provider that is gone."""
@@ -96,11 +127,12 @@ class ChannelProvider(ABC):
 
     `name` is what operators choose the channel by: 1 to 63 of a-z, 0-9 and hyphen, starting with a letter, unique over
     all plugins. `settings_schema` is a JSON schema (draft 2020-12) of an object; a property with `"writeOnly": true` is
-    a secret.
+    a secret. `platforms` are the kinds of device that a PUSH channel reaches (`GCM`, `APNS` ...); empty: any.
     """
 
     name: str
     kinds: frozenset[Kind]
+    platforms: frozenset[str] = frozenset()
     capabilities: Capabilities
     settings_schema: Mapping[str, object]
 

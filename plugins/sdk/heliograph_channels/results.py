@@ -44,10 +44,12 @@ class Accepted:
 
     `provider_message_id` is the provider's own id, not empty. `attributes` are what the provider told about the
     recipient, for journeys to branch on: at most 5 pairs, name and value at most 128 characters (pinpoint-1 4.8).
+    `new_address`: the provider replaced the address (a renewed push token); the endpoint is changed to it.
     """
 
     provider_message_id: str
     attributes: Mapping[str, str] = field(default_factory=dict)
+    new_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

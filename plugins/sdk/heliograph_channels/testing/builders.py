@@ -8,6 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from heliograph_channels.inbound import InboundMessage
 from heliograph_channels.messages import (
     Content,
     CustomContent,
@@ -65,16 +66,22 @@ def a_message(
 
 
 class RecordingContext:
-    """A `ProviderContext` whose reports are kept in `receipts`. `failures` = how many reports to refuse first."""
+    """A `ProviderContext` whose reports are kept in `receipts`, and what people sent in `inbound`.
 
-    def __init__(self, project: str = "trial", *, failures: int = 0) -> None:
+    `failures` = how many reports and deliveries to refuse first.
+    """
+
+    def __init__(self, project: str = "trial", *, failures: int = 0, webhook_url: str = "") -> None:
         """Make a context for one project."""
         self.receipts: list[Receipt] = []
+        self.inbound: list[InboundMessage] = []
         self.reports: list[int] = []
         self._failures = failures
         self._changed = asyncio.Condition()
         logger = logging.getLogger("heliograph.channel.test")
-        self.context = ProviderContext(project=project, report=self._report, logger=logger)
+        self.context = ProviderContext(
+            project=project, report=self._report, logger=logger, deliver=self._deliver, webhook_url=webhook_url
+        )
 
     async def wait_for(self, enough: Callable[[Sequence[Receipt]], bool], *, within: float = 10.0) -> list[Receipt]:
         """Wait until the receipts satisfy `enough`, at most `within` seconds.
@@ -85,6 +92,24 @@ class RecordingContext:
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(lambda: enough(self.receipts))
         return self.receipts
+
+    async def wait_for_inbound(self, count: int, *, within: float = 10.0) -> list[InboundMessage]:
+        """Wait until `count` inbound messages were handed over, at most `within` seconds.
+
+        Raises:
+            TimeoutError: they never were.
+        """
+        async with asyncio.timeout(within), self._changed:
+            await self._changed.wait_for(lambda: len(self.inbound) >= count)
+        return self.inbound
+
+    async def _deliver(self, messages: Sequence[InboundMessage]) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise ConnectionError("the test refuses this delivery")
+        async with self._changed:
+            self.inbound.extend(messages)
+            self._changed.notify_all()
 
     async def _report(self, receipts: Sequence[Receipt]) -> None:
         if self._failures:
