@@ -15,6 +15,8 @@ from heliograph_kit.runtime import Runtime, StartFailed, run_service
 from heliograph_messaging.config import MessagingSettings
 from heliograph_messaging.content import ContentCache
 from heliograph_messaging.domain.breaker import Breaker
+from heliograph_messaging.pipeline.calls import Calls
+from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.leases import Leases
 from heliograph_messaging.pipeline.receipts import Receipts
 from heliograph_messaging.pipeline.setup import BatchSetup
@@ -40,6 +42,7 @@ from heliograph_messaging.store.channels import ChannelStore, NumberStore, Reque
 from heliograph_messaging.store.ledger import Ledger
 from heliograph_messaging.store.messages import MessageStore
 from heliograph_messaging.store.receipts import ReceiptStore
+from heliograph_messaging.store.routes import RouteStore
 from heliograph_messaging.store.templates import TemplateStore
 from heliograph_messaging.tables import mail, metadata
 
@@ -60,6 +63,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     runtime.use_mail(mail)
     outbox, inbox = runtime.outbox, Inbox(mail)
     channels, templates, numbers, requests = ChannelStore(), TemplateStore(), NumberStore(), RequestStore()
+    routes = RouteStore()
     box, cache = SecretBox(settings.secret_key), ContentCache()
 
     # -- calls
@@ -107,8 +111,10 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         await asyncio.gather(beating, return_exceptions=True)
 
     runtime.on_close(stop_beating)
-    setup = BatchSetup(channels, templates, numbers, cache, senders)
-    pipeline = Pipeline(database, ledger, leases, setup, outbox, inbox, clock, settings)
+    setup = BatchSetup(channels, routes, templates, numbers, cache, senders)
+    door = Door()
+    calls = Calls(database, ledger, door, outbox, inbox, clock, settings)
+    pipeline = Pipeline(database, ledger, leases, setup, door, calls, inbox, clock, settings)
     for message_class, concurrency in (
         ("transactional", settings.transactional_concurrency),
         ("campaign", settings.campaign_concurrency),

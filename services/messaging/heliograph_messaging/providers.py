@@ -19,7 +19,7 @@ from heliograph_channels import (
 )
 from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
-from heliograph_messaging.store.channels import StoredChannel
+from heliograph_messaging.store.routes import Route
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ def load_catalogue(enabled: Sequence[str] | None) -> dict[str, ChannelProvider]:
 class OpenChannel:
     """An opened sender with what guards it. `slots` bounds the calls at the same time in this process."""
 
+    route: str
     provider: ChannelProvider
     capabilities: Capabilities
     sender: Sender
@@ -77,30 +78,34 @@ class Senders:
         self._now = now
         self._open_timeout = open_timeout.total_seconds()
         self._breaker = breaker
-        self._open: dict[tuple[str, str], OpenChannel] = {}
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._open: dict[tuple[str, str, str], OpenChannel] = {}
+        self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     def provider(self, name: str) -> ChannelProvider | None:
         """Return a plugin, None when it is not installed."""
         return self._catalogue.get(name)
 
-    async def of(self, channel: StoredChannel) -> OpenChannel:
-        """Return the sender of a channel as it is set up now.
+    def present(self, route: Route) -> OpenChannel | None:
+        """Return the sender that is open for a route in this process, None when there is none."""
+        return self._open.get(route.key)
+
+    async def of(self, route: Route) -> OpenChannel:
+        """Return the sender of a route as it is set up now.
 
         Raises:
             CannotOpen: the plugin is not installed, cannot be opened, or its secrets cannot be read.
         """
-        key = (channel.project, channel.kind)
+        key = route.key
         present = self._open.get(key)
-        if present is not None and present.version == channel.version:
+        if present is not None and present.version == route.version:
             return present
         async with self._locks.setdefault(key, asyncio.Lock()):
             present = self._open.get(key)
             # A batch that read the settings a moment before another must not bring the old ones back.
-            if present is not None and present.version >= channel.version:
+            if present is not None and present.version >= route.version:
                 return present
-            opened = await self._open_one(channel)
+            opened = await self._open_one(route)
             self._open[key] = opened
             if present is not None:
                 task = asyncio.create_task(self._close(present, after=60))
@@ -116,26 +121,26 @@ class Senders:
         await asyncio.gather(*(self._close(channel, after=0) for channel in self._open.values()))
         self._open.clear()
 
-    async def _open_one(self, channel: StoredChannel) -> OpenChannel:
-        provider = self._catalogue.get(channel.provider)
+    async def _open_one(self, route: Route) -> OpenChannel:
+        provider = self._catalogue.get(route.provider)
         if provider is None:
-            raise CannotOpen(f"the channel plugin {channel.provider!r} is not installed")
+            raise CannotOpen(f"the channel plugin {route.provider!r} is not installed")
         try:
-            secrets = self._box.open(channel.project, channel.kind, channel.secrets)
+            secrets = self._box.open(route.project, route.seal, route.secrets)
         except SecretUnreadable as error:
             raise CannotOpen(str(error)) from error
 
         async def report(receipts: Sequence[Receipt]) -> None:
-            await self._report(channel.project, provider.name, receipts)
+            await self._report(route.project, provider.name, receipts)
 
         context = ProviderContext(
-            project=channel.project,
+            project=route.project,
             report=report,
             logger=logging.getLogger(f"heliograph.channel.{provider.name}"),
             now=self._now,
         )
         try:
-            settings = {**channel.settings, **secrets}
+            settings = {**route.settings, **secrets}
             able = provider.capabilities_for(settings)
             opening = provider.open(settings, context)
             sender = await asyncio.wait_for(opening, self._open_timeout)
@@ -148,10 +153,11 @@ class Senders:
                 f"the channel plugin {provider.name!r} cannot be opened: {type(error).__name__}"
             ) from error
         return OpenChannel(
+            route.route,
             provider,
             able,
             sender,
-            channel.version,
+            route.version,
             asyncio.Semaphore(able.concurrency),
             self._breaker(),
         )

@@ -75,6 +75,26 @@ channels = Table(
     Column("updated_by", Text, nullable=False),
 )
 
+# Further providers of a channel. A version is never used twice for one id: a route made again under its old name begins
+# behind the old one's versions, so that no worker keeps its old sender.
+routes = Table(
+    "routes",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("settings", JSONB, nullable=False),
+    Column("secrets", LargeBinary, nullable=False),
+    Column("secret_names", ARRAY(Text), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("create_time", _TIME, nullable=False),
+    Column("update_time", _TIME, nullable=False),
+    Column("updated_by", Text, nullable=False),
+)
+
 requests = Table(
     "requests",
     metadata,
@@ -136,6 +156,8 @@ chunks = Table(
     Column("state", Text, nullable=False),
     Column("lease_token", BigInteger, nullable=False),
     Column("message_count", Integer, nullable=False),
+    Column("provider", Text, nullable=False, server_default=text("''")),
+    Column("route", Text, nullable=False, server_default=text("''")),
     Column("start_time", _TIME, nullable=False),
     Column("end_time", _TIME),
 )

@@ -21,6 +21,7 @@ class Breaker:
     _trips: int = field(default=0, init=False)
     _open_until: float = field(default=0.0, init=False)
     _probing_until: float = field(default=0.0, init=False)
+    _suspect_until: float = field(default=0.0, init=False)
 
     def wait(self, now: float) -> float:
         """Return how many seconds to wait before a call; 0 lets it pass."""
@@ -34,14 +35,19 @@ class Breaker:
         self._probing_until = now + self.pause.total_seconds()
         return 0.0
 
+    def suspect(self, now: float) -> bool:
+        """Tell whether the last call failed a moment ago: while another provider answers, it is asked first."""
+        return now < self._suspect_until
+
     def succeeded(self) -> None:
         """Note a call that reached the provider."""
         self._failures = self._trips = 0
-        self._open_until = self._probing_until = 0.0
+        self._open_until = self._probing_until = self._suspect_until = 0.0
 
     def failed(self, now: float) -> None:
         """Note a call that raised, hung, or found the provider out of order."""
         self._failures += 1
+        self._suspect_until = now + self.pause.total_seconds()
         if self._failures >= self.threshold or self._trips:
             pause = min(self.pause * 2**self._trips, self.longest)
             self._trips = min(self._trips + 1, 16)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from heliograph.messaging.v1 import dispatch_pb2
-from heliograph_channels import ChannelProvider, CustomContent, Kind, MessageClass, OutgoingMessage, SmsContent
+from heliograph_channels import CustomContent, Kind, MessageClass, OutgoingMessage, SmsContent
 from heliograph_kit.ids import derived_id, derived_ids
 from heliograph_messaging.content import Prepared
 from heliograph_messaging.domain.origination import Originations
@@ -16,6 +16,7 @@ from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
 from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
 from heliograph_messaging.domain.sms import measure
 from heliograph_messaging.events import CLASSES
+from heliograph_messaging.pipeline.lanes import Lane, Lanes
 from heliograph_messaging.pipeline.page import Values
 from heliograph_messaging.regions import is_us
 from heliograph_messaging.store.records import Row
@@ -31,20 +32,21 @@ class Problem:
 
 @dataclass(frozen=True)
 class Setup:
-    """How a batch is sent: content, plugin, sender address and numbers, as they are when it is worked on."""
+    """How a batch is sent: content, ways out, sender address and numbers, as they are when it is worked on."""
 
     content: Prepared
-    provider: ChannelProvider
+    lanes: Lanes
     from_address: str
     originations: Originations | None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One row for each recipient, and by position the messages of those with status CLAIMED."""
+    """One row for each recipient, and by position messages and ways out of those with status CLAIMED."""
 
     rows: Sequence[Row]
     messages: Mapping[int, OutgoingMessage]
+    lanes: Mapping[int, Lane]
 
 
 def message_ids(batch: dispatch_pb2.DispatchBatch, recipients: Recipients) -> list[str]:
@@ -66,24 +68,36 @@ def make_plan(
     *,
     now: datetime,
     erased: frozenset[int] = frozenset(),
+    patient: bool = True,
 ) -> Plan:
-    """Decide about every recipient of a batch, `erased` ordinals among them. Pure but for the plugin's check of addresses."""
-    planner = _Planner(batch, recipients, setup, now)
+    """Decide about every recipient of a batch, `erased` ordinals among them. Pure but for the plugin's check of addresses.
+
+    `patient`: recipients whose provider is away wait for it; otherwise they fail.
+    """
+    planner = _Planner(batch, recipients, setup, now, patient=patient)
     gone = {position for position, ordinal in enumerate(batch.recipients.ordinals) if ordinal in erased}
     rows = [
         planner.erased(position) if position in gone else planner.row(position) for position in range(len(recipients))
     ]
-    return Plan(rows, planner.messages)
+    return Plan(rows, planner.messages, planner.lanes)
 
 
 class _Planner:
     def __init__(
-        self, batch: dispatch_pb2.DispatchBatch, recipients: Recipients, setup: Setup | Problem, now: datetime
+        self,
+        batch: dispatch_pb2.DispatchBatch,
+        recipients: Recipients,
+        setup: Setup | Problem,
+        now: datetime,
+        *,
+        patient: bool,
     ) -> None:
         self._recipients = recipients
+        self._patient = patient
         self._setup = setup
         self._channel = batch.channel
         self.messages: dict[int, OutgoingMessage] = {}
+        self.lanes: dict[int, Lane] = {}
         self._ids = message_ids(batch, recipients)
         expires = batch.expire_time.ToDatetime(UTC) if batch.HasField("expire_time") else None
         transactional = batch.message_class == dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL
@@ -123,7 +137,14 @@ class _Planner:
         if isinstance(setup, Problem):
             return self._closed(position, Status.FAILED, setup.reason, setup.detail)
         address = self._recipients.addresses[position]
-        if bad := setup.provider.check_address(self._kind, address):
+        platform = self._recipients.channels[position] if self._kind is Kind.PUSH else ""
+        lane = setup.lanes.of(platform)
+        if lane is None or lane.provider is None:
+            told = f"no provider of this channel reaches {platform}"
+            return self._closed(position, Status.FAILED, "UNSUPPORTED_CHANNEL", told)
+        if lane.opened is None and not self._patient:
+            return self._closed(position, Status.FAILED, "TRANSIENT_FAILURE", lane.away)
+        if bad := lane.provider.check_address(self._kind, address):
             return self._failed(position, f"the address {bad}")
         if position in self._lacking:
             return self._failed(position, f"the variable {self._lacking[position]} has no value and no default")
@@ -142,9 +163,10 @@ class _Planner:
         if isinstance(content, CustomContent):
             content = replace(content, endpoint=self._endpoint(position))
         endpoint_id, message_id = self._recipients.endpoint_ids[position], self._ids[position]
+        self.lanes[position] = lane
         self.messages[position] = OutgoingMessage(
             message_id, self._kind, address, content, self._class, origination,
-            {**self._attributes, "endpoint_id": endpoint_id},
+            {**self._attributes, "endpoint_id": endpoint_id}, platform,
         )  # fmt: skip
         return Row(
             message_id, position, endpoint_id, self._recipients.user_ids[position], address,

@@ -18,11 +18,13 @@ from heliograph_messaging.domain.origination import Number, Originations
 from heliograph_messaging.domain.recipients import Recipients
 from heliograph_messaging.domain.templates import DoesNotCompile
 from heliograph_messaging.events import CLASSES
+from heliograph_messaging.pipeline.lanes import Lane, Lanes, order
 from heliograph_messaging.pipeline.page import recipients_of
 from heliograph_messaging.pipeline.plan import Problem, Setup
-from heliograph_messaging.providers import KINDS, CannotOpen, OpenChannel, Senders
+from heliograph_messaging.providers import KINDS, CannotOpen, Senders
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, StoredChannel
 from heliograph_messaging.store.records import BatchKey, Lease, NewBatch
+from heliograph_messaging.store.routes import Route, RouteStore, main_route
 from heliograph_messaging.store.templates import TemplateStore
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -44,6 +46,7 @@ class Found:
     """What the database holds for a batch. Exactly one of `channel` with `content`, and `problem`, is there."""
 
     channel: StoredChannel | None
+    routes: list[Route]
     content: Prepared | None
     problem: Problem | None
     numbers: list[Number]
@@ -88,6 +91,7 @@ class BatchSetup:
     def __init__(
         self,
         channels: ChannelStore,
+        routes: RouteStore,
         templates: TemplateStore,
         numbers: NumberStore,
         cache: ContentCache,
@@ -95,6 +99,7 @@ class BatchSetup:
     ) -> None:
         """Take the stores, the compiled content and the opened senders."""
         self._channels = channels
+        self._routes = routes
         self._templates = templates
         self._numbers = numbers
         self._cache = cache
@@ -107,6 +112,9 @@ class BatchSetup:
         version = lease.template_version if lease.claimed else content.template_version
         channel = await self._channels.get(conn, project, batch.channel)
         problem = self._channel_problem(batch, channel)
+        further = await self._routes.of_channel(conn, project, batch.channel) if channel and not problem else []
+        ways = [main_route(channel)] if channel else []
+        ways += [route.route() for route in further if route.enabled]
         if problem is None:
             try:
                 prepared = await self._content(conn, project, batch, version)
@@ -116,27 +124,38 @@ class BatchSetup:
         numbers = await self._numbers.of_project(conn, project) if batch.channel == "SMS" and not problem else []
         own = channel.from_address if channel else ""
         from_address = content.from_address or own
-        return Found(channel, prepared, problem, numbers, content.origination_number, from_address, version)
+        return Found(channel, ways, prepared, problem, numbers, content.origination_number, from_address, version)
 
-    async def open(self, found: Found) -> tuple[OpenChannel | None, Setup | Problem]:
-        """Return the opened channel and how to send through it, or why there is nothing to send.
+    async def open(self, found: Found) -> Setup | Problem:
+        """Return how to send the batch, with the lanes that are open, or why there is nothing to send.
 
         Raises:
-            Away: the plugin cannot be opened, or is left alone after failures.
+            Away: no plugin of the channel can be opened, or all are left alone after failures.
         """
         if found.problem is not None or found.channel is None or found.content is None:
-            return None, found.problem or Problem("UNSUPPORTED_CHANNEL", "the channel is not set up")
-        try:
-            opened = await self._senders.of(found.channel)
-        except CannotOpen as error:
-            raise Away(str(error), _AWAY_SECONDS) from error
-        wait = opened.breaker.wait(time.monotonic())
-        if wait:
-            raise Away(f"the channel plugin {opened.provider.name!r} fails; it is left alone for {wait:.1f} s", wait)
+            return found.problem or Problem("UNSUPPORTED_CHANNEL", "the channel is not set up")
+        lanes = order([await self._lane(route) for route in found.routes], time.monotonic())
+        if lanes[0].opened is None:
+            raise Away(lanes[0].away, min(lane.seconds for lane in lanes))
         originations = None
         if found.channel.kind == "SMS":
             originations = Originations(found.numbers, named=found.named_number, sender_id=found.from_address)
-        return opened, Setup(found.content, opened.provider, found.from_address, originations)
+        return Setup(found.content, Lanes(lanes), found.from_address, originations)
+
+    async def _lane(self, route: Route) -> Lane:
+        provider = self._senders.provider(route.provider)
+        if provider is None:
+            missing = f"the channel plugin {route.provider!r} is not installed"
+            return Lane(route.route, None, None, missing, _AWAY_SECONDS)
+        try:
+            opened = await self._senders.of(route)
+        except CannotOpen as error:
+            return Lane(route.route, provider, None, str(error), _AWAY_SECONDS)
+        wait = opened.breaker.wait(time.monotonic())
+        if wait:
+            told = f"the channel plugin {provider.name!r} fails; it is left alone for {wait:.1f} s"
+            return Lane(route.route, provider, None, told, wait)
+        return Lane(route.route, provider, opened)
 
     def _channel_problem(self, batch: dispatch_pb2.DispatchBatch, channel: StoredChannel | None) -> Problem | None:
         if batch.channel not in KINDS:

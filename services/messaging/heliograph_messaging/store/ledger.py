@@ -57,8 +57,9 @@ _INSERT = text(
     ON CONFLICT DO NOTHING RETURNING position"""
 )
 _INTEND = text(
-    """INSERT INTO messaging.chunks AS c (project, batch_id, chunk, state, lease_token, message_count, start_time)
-    SELECT project, batch_id, :chunk, 'DISPATCHING', lease_token, :count, :now FROM messaging.batches
+    """INSERT INTO messaging.chunks AS c (project, batch_id, chunk, state, lease_token, message_count, provider, route,
+        start_time)
+    SELECT project, batch_id, :chunk, 'DISPATCHING', lease_token, :count, :provider, :route, :now FROM messaging.batches
     WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL
     FOR UPDATE"""
 )
@@ -81,6 +82,12 @@ _SETTLE = text(
         AS x (message_id, status, reason, detail, provider_id, failed)
     WHERE m.project = :project AND m.message_id = x.message_id AND m.status = 'CLAIMED'"""
 )
+_REFUSE = text(
+    """UPDATE messaging.messages AS m SET status = 'SKIPPED', reason = x.reason, detail = x.detail, update_time = :now,
+        chunk = NULL, origination = '', use_case = '', part_count = 0
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[]), CAST(:details AS text[])) AS x (message_id, reason, detail)
+    WHERE m.project = :project AND m.message_id = x.message_id AND m.status = 'CLAIMED'"""
+)
 _END_CHUNK = text(
     """UPDATE messaging.chunks SET state = :state, end_time = :now
     WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND chunk = ANY(CAST(:chunks AS integer[]))
@@ -93,7 +100,8 @@ _PROVIDER_IDS = text(
     ON CONFLICT DO NOTHING"""
 )
 _OPEN_ROWS = text(
-    """SELECT m.message_id, m.position, m.failed_attempts, m.chunk, coalesce(c.state = 'DISPATCHING', false) AS in_flight
+    """SELECT m.message_id, m.position, m.failed_attempts, m.chunk, coalesce(c.state = 'DISPATCHING', false) AS in_flight,
+        coalesce(c.provider, '') AS provider, coalesce(c.route, '') AS route
     FROM messaging.messages m
     LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
     WHERE m.project = :project AND m.batch_id = CAST(:batch AS uuid) AND m.status = 'CLAIMED' ORDER BY m.position"""
@@ -201,9 +209,18 @@ class Ledger:
         return set(found.scalars())
 
     async def intend(
-        self, conn: AsyncConnection, lease: Lease, chunk: int, ids: Sequence[str], *, now: datetime, move: bool
+        self,
+        conn: AsyncConnection,
+        lease: Lease,
+        chunk: int,
+        ids: Sequence[str],
+        *,
+        provider: str,
+        route: str,
+        now: datetime,
+        move: bool,
     ) -> None:
-        """Write down that these messages are about to be handed to the provider as one chunk.
+        """Write down that these messages are about to be handed to the provider of a route as one chunk.
 
         `move`: the rows were in another chunk before, or in none.
 
@@ -211,12 +228,26 @@ class Ledger:
             LeaseLost: another worker took the batch over.
         """
         parameters = {**lease.key.parameters(), "chunk": chunk, "now": now}
-        done = await conn.execute(_INTEND, {**parameters, "token": lease.token, "count": len(ids)})
+        to = {"token": lease.token, "count": len(ids), "provider": provider, "route": route}
+        done = await conn.execute(_INTEND, {**parameters, **to})
         if not done.rowcount:
             raise LeaseLost
         if move:
             del parameters["batch"]
             await conn.execute(_MOVE, {**parameters, "ids": plain_array(ids)})
+
+    async def refuse(self, conn: AsyncConnection, key: BatchKey, rows: Sequence[Row], *, now: datetime) -> None:
+        """Write down that these claimed rows are skipped, for the reasons they carry."""
+        await conn.execute(
+            _REFUSE,
+            {
+                "project": key.project,
+                "now": now,
+                "ids": plain_array([row.message_id for row in rows]),
+                "reasons": text_array([row.reason for row in rows]),
+                "details": text_array([row.detail for row in rows]),
+            },
+        )
 
     async def settle(
         self,
@@ -283,7 +314,10 @@ class Ledger:
         """Return the rows of a batch that are not done, by position."""
         rows = await conn.execute(_OPEN_ROWS, key.parameters())
         return [
-            OpenRow(row.message_id.hex, row.position, row.failed_attempts, row.chunk, row.in_flight) for row in rows
+            OpenRow(
+                row.message_id.hex, row.position, row.failed_attempts, row.chunk, row.in_flight, row.provider, row.route
+            )
+            for row in rows
         ]
 
     async def next_chunk(self, conn: AsyncConnection, key: BatchKey) -> int:

@@ -69,7 +69,8 @@ class Count:
 
 _STATUS = "CASE WHEN m.status = 'CLAIMED' AND c.state = 'DISPATCHING' THEN 'DISPATCHING' ELSE m.status END"
 _JOINED = f"""SELECT m.project, m.message_id, {_STATUS} AS status, m.reason, m.detail, b.source_name, b.run_id,
-        b.treatment_id, b.activity_id, b.message_class, b.channel, b.provider, b.template, b.template_version,
+        b.treatment_id, b.activity_id, b.message_class, b.channel, coalesce(nullif(c.provider, ''), b.provider) AS provider,
+        b.template, b.template_version,
         b.trace_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count,
         m.provider_message_id, m.failed_attempts, m.create_time, m.update_time, m.accept_time
     FROM messaging.messages m

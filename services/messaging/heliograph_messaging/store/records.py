@@ -84,7 +84,7 @@ class Row(NamedTuple):  # a tuple, because a frozen dataclass costs four times a
 
 @dataclass(frozen=True)
 class OpenRow:
-    """A row that is not done: where it stands in the batch, and the chunk it was last in.
+    """A row that is not done: where it stands in the batch, the chunk it was last in, and the way that chunk went.
 
     `in_flight`: that chunk was handed to the provider and nobody wrote down what became of it.
     """
@@ -94,6 +94,8 @@ class OpenRow:
     failed_attempts: int
     chunk: int | None
     in_flight: bool
+    provider: str
+    route: str
 
 
 class Settled(NamedTuple):
