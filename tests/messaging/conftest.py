@@ -51,6 +51,7 @@ class Service:
     channels: channels_pb2_grpc.ChannelServiceAsyncStub
     messages: messages_pb2_grpc.MessageServiceAsyncStub
     scripted: ScriptedChannel
+    second: ScriptedChannel
 
     async def set_up(self, kind: str, provider: str = "scripted", **settings: Any) -> channels_pb2.Channel:
         """Set a channel up and switch it on."""
@@ -61,6 +62,22 @@ class Service:
                     provider=provider,
                     settings=json_format.ParseDict(settings, struct_pb2.Struct()),
                     from_address="shop@example.com" if kind == "EMAIL" else "",
+                    enabled=True,
+                )
+            )
+        )
+
+    async def add_route(
+        self, kind: str, route: str, provider: str = "second", *, priority: int | None = None, **settings: Any
+    ) -> channels_pb2.Route:
+        """Set a further route of a channel up and switch it on."""
+        return await self.channels.UpdateRoute(
+            channels_pb2.UpdateRouteRequest(
+                route=channels_pb2.Route(
+                    name=f"{PARENT}/channels/{kind}/routes/{route}",
+                    provider=provider,
+                    settings=json_format.ParseDict(settings, struct_pb2.Struct()),
+                    priority=priority,
                     enabled=True,
                 )
             )
@@ -181,11 +198,11 @@ def values(migrated_database: MigratedDatabase, nats_url: str, tmp_path: Path) -
 
 @pytest_asyncio.fixture
 async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Started]:
-    """Start services; all of them see the same scripted plugin beside the installed ones."""
-    scripted = ScriptedChannel()
+    """Start services; all of them see the same two scripted plugins beside the simulator."""
+    scripted, second = ScriptedChannel(), ScriptedChannel("second")
 
     def with_scripted(enabled: Any) -> dict[str, ChannelProvider]:
-        return {**load_catalogue(["simulator"]), "scripted": scripted}
+        return {**load_catalogue(["simulator"]), "scripted": scripted, "second": second}
 
     monkeypatch.setattr(main, "load_catalogue", with_scripted)
     opened: list[Any] = []
@@ -202,10 +219,12 @@ async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             channels_pb2_grpc.ChannelServiceStub(to),
             messages_pb2_grpc.MessageServiceStub(to),
             scripted,
+            second,
         )
 
     yield one
-    scripted.release.set()
+    for plugin in (scripted, second):
+        plugin.release.set()
     for context, to in reversed(opened):
         await to.close(grace=None)
         await context.__aexit__(None, None, None)

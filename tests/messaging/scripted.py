@@ -25,7 +25,6 @@ Answer = Callable[[OutgoingMessage], SendResult]
 class ScriptedChannel(ChannelProvider):
     """Remembers what it was asked and answers with `answer`, after `before` has run."""
 
-    name = "scripted"
     kinds = frozenset({Kind.EMAIL, Kind.SMS, Kind.CUSTOM})
     capabilities = Capabilities(batch_size=10, concurrency=2, receipts=True)
     settings_schema = {
@@ -39,8 +38,10 @@ class ScriptedChannel(ChannelProvider):
         },
     }
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "scripted", *, platforms: frozenset[str] = frozenset()) -> None:
         """Accept everything."""
+        self.name = name
+        self.platforms = platforms
         self.calls: list[list[OutgoingMessage]] = []
         self.opened_with: list[Mapping[str, object]] = []
         self.answer: Answer = lambda message: Accepted(f"p-{message.message_id}")

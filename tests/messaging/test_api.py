@@ -177,7 +177,7 @@ async def test_bad_channels_are_refused_with_every_violation(start: Started) -> 
 
 async def test_the_catalogue_shows_every_plugin_with_its_schema(service: Service) -> None:
     found = await service.channels.ListProviders(channels_pb2.ListProvidersRequest())
-    assert [provider.name for provider in found.providers] == ["scripted", "simulator"]
+    assert [provider.name for provider in found.providers] == ["scripted", "second", "simulator"]
     scripted = found.providers[0]
     assert (list(scripted.kinds), scripted.batch_size) == (["CUSTOM", "EMAIL", "SMS"], 10)
     assert json_format.MessageToDict(scripted.settings_schema)["properties"]["password"]["writeOnly"] is True

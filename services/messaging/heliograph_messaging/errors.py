@@ -49,6 +49,26 @@ class ChannelNotFound(NotFound):
         super().__init__(f"{name} is not set up", resource_type="channel", resource=name)
 
 
+class RouteNotFound(NotFound):
+    """The channel has no such route."""
+
+    reason: ClassVar[str] = "ROUTE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        """Take the name asked for."""
+        super().__init__(f"there is no route {name}", resource_type="route", resource=name)
+
+
+class TooManyRoutes(FailedPrecondition):
+    """The channel has as many routes as it may have."""
+
+    reason: ClassVar[str] = "TOO_MANY_ROUTES"
+
+    def __init__(self, channel: str, most: int) -> None:
+        """Take the channel's name and how many it may have."""
+        super().__init__(f"{channel} has {most} routes, the most there can be; delete one first", subject=channel)
+
+
 class ChannelNotUsable(FailedPrecondition):
     """Nothing can be sent on the channel as it is."""
 
@@ -64,9 +84,9 @@ class ProviderUnknown(InvalidArgument):
 
     reason: ClassVar[str] = "PROVIDER_UNKNOWN"
 
-    def __init__(self, provider: str, why: str) -> None:
-        """Take the provider's name and what is wrong with it."""
-        super().__init__([Violation("channel.provider", why, self.reason)], f"provider {provider!r} {why}")
+    def __init__(self, provider: str, why: str, *, field: str) -> None:
+        """Take the provider's name, what is wrong with it, and the field that names it."""
+        super().__init__([Violation(field, why, self.reason)], f"provider {provider!r} {why}")
 
 
 class ChannelSettingsInvalid(InvalidArgument):

@@ -34,6 +34,8 @@ from heliograph_messaging.providers import Senders, load_catalogue
 from heliograph_messaging.secretbox import SecretBox
 from heliograph_messaging.service.channels import Channels
 from heliograph_messaging.service.messages import Messages
+from heliograph_messaging.service.provider_settings import ProviderSettings
+from heliograph_messaging.service.routes import Routes
 from heliograph_messaging.service.templates import Templates
 from heliograph_messaging.servicers.channels import ChannelServicer
 from heliograph_messaging.servicers.messages import MessageServicer
@@ -72,11 +74,6 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         TemplateServicer(Templates(database, templates, requests, clock, new_id)),
         "heliograph.messaging.v1.TemplateService",
     )
-    runtime.add_servicer(
-        channels_pb2_grpc.add_ChannelServiceServicer_to_server,
-        ChannelServicer(Channels(database, channels, catalogue, box, clock)),
-        "heliograph.messaging.v1.ChannelService",
-    )
     audience = SegmentsAudience(runtime.peer("segments"))
     messages = Messages(
         database, MessageStore(), channels, templates, requests, catalogue, cache, audience, outbox, clock, new_id
@@ -101,6 +98,15 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         ),
     )
     runtime.on_close(senders.close)
+    provider_settings = ProviderSettings(catalogue, box)
+    runtime.add_servicer(
+        channels_pb2_grpc.add_ChannelServiceServicer_to_server,
+        ChannelServicer(
+            Channels(database, channels, provider_settings, clock),
+            Routes(database, channels, routes, provider_settings, senders, clock),
+        ),
+        "heliograph.messaging.v1.ChannelService",
+    )
     ledger = Ledger(lease_seconds=settings.lease_seconds)
     leases = Leases(database, ledger)
     # Not a worker of the runtime: those end when draining begins, and batches in hand still need their leases then.

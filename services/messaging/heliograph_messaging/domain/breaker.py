@@ -35,6 +35,10 @@ class Breaker:
         self._probing_until = now + self.pause.total_seconds()
         return 0.0
 
+    def pause_left(self, now: float) -> float:
+        """Return for how many seconds the breaker is still open; unlike `wait` it takes no turn."""
+        return max(0.0, self._open_until - now) if self._trips else 0.0
+
     def suspect(self, now: float) -> bool:
         """Tell whether the last call failed a moment ago: while another provider answers, it is asked first."""
         return now < self._suspect_until

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from heliograph_channels import ChannelProvider, Kind, email_problem, secret_fields, with_defaults
+from heliograph_channels import ChannelProvider, email_problem
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
-from heliograph_kit.errors import Aborted, Violation, Violations
+from heliograph_kit.errors import Aborted, Violations
 from heliograph_kit.names import format_name
-from heliograph_messaging.errors import ChannelNotFound, ChannelSettingsInvalid, ProviderUnknown
+from heliograph_messaging.errors import ChannelNotFound
 from heliograph_messaging.providers import KINDS
-from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
+from heliograph_messaging.service.provider_settings import ProviderSettings
 from heliograph_messaging.store.channels import ChannelStore, StoredChannel
 
 MAX_FROM_ADDRESS = 320
@@ -37,20 +37,19 @@ class Channels:
         self,
         database: Database,
         store: ChannelStore,
-        catalogue: Mapping[str, ChannelProvider],
-        box: SecretBox,
+        settings: ProviderSettings,
         clock: Clock,
     ) -> None:
-        """Take the store, the installed plugins, the secrets' box and the clock."""
+        """Take the store, what checks plugins' settings, and the clock."""
         self._database = database
         self._store = store
-        self._catalogue = catalogue
-        self._box = box
+        self._settings = settings
         self._clock = clock
 
     def providers(self) -> Sequence[ChannelProvider]:
         """Return the installed plugins, by name."""
-        return [self._catalogue[name] for name in sorted(self._catalogue)]
+        catalogue = self._settings.catalogue
+        return [catalogue[name] for name in sorted(catalogue)]
 
     async def get(self, project: str, kind: str) -> StoredChannel:
         """Return a channel.
@@ -85,8 +84,11 @@ class Channels:
         found.check()
         async with self._database.transaction() as conn:
             present = await self._store.get(conn, project, kind, lock=True)
-            provider = self._provider(kind, change.provider or (present.provider if present else ""))
-            settings, secrets, sealed = self._settings(project, kind, provider, change, present)
+            chosen = change.provider or (present.provider if present else "")
+            provider = self._settings.provider(kind, chosen, field="channel.provider")
+            settings, names, sealed = self._settings.settle(
+                project, kind, provider, change.settings, present, field="channel.settings"
+            )
             now = self._clock.now()
             channel = StoredChannel(
                 project=project,
@@ -94,7 +96,7 @@ class Channels:
                 provider=provider.name,
                 settings=settings,
                 secrets=sealed,
-                secret_names=sorted(secrets),
+                secret_names=names,
                 from_address=_first(change.from_address, present.from_address if present else ""),
                 enabled=_first(change.enabled, present.enabled if present else False),
                 version=present.version + 1 if present else 1,
@@ -123,57 +125,6 @@ class Channels:
             )
             await self._store.put(conn, channel)
         return channel
-
-    def _provider(self, kind: str, name: str) -> ChannelProvider:
-        if not name:
-            raise ProviderUnknown(name, f"is required; installed are {', '.join(sorted(self._catalogue)) or 'none'}")
-        provider = self._catalogue.get(name)
-        if provider is None:
-            raise ProviderUnknown(
-                name, f"is not installed; installed are {', '.join(sorted(self._catalogue)) or 'none'}"
-            )
-        if Kind(kind) not in provider.kinds:
-            raise ProviderUnknown(name, f"does not carry {kind}, only {', '.join(sorted(provider.kinds))}")
-        return provider
-
-    def _settings(
-        self,
-        project: str,
-        kind: str,
-        provider: ChannelProvider,
-        change: ChannelChange,
-        present: StoredChannel | None,
-    ) -> tuple[dict[str, object], dict[str, object], bytes]:
-        """Return the settings without secrets, the secrets, and these sealed."""
-        same = present is not None and present.provider == provider.name
-        if change.settings is None and present is not None and same:
-            given: dict[str, object] = dict(present.settings)
-        else:
-            given = dict(change.settings or {})
-        names = secret_fields(provider.settings_schema)
-        secrets = {name: given.pop(name) for name in names if name in given}
-        kept: dict[str, object] = {}
-        if present is not None and same and set(present.secret_names) - set(secrets):
-            try:
-                kept = self._box.open(project, kind, present.secrets)
-            except SecretUnreadable:
-                kept = {}  # a new key: the plugin's check says which secrets are needed again
-        secrets = {**{name: value for name, value in kept.items() if name in names}, **secrets}
-        complete = with_defaults(provider.settings_schema, {**given, **secrets})
-        problems = provider.check_settings(complete)
-        if problems:
-            raise ChannelSettingsInvalid(
-                [
-                    Violation(
-                        ".".join(part for part in ("channel.settings", problem.field) if part),
-                        problem.description,
-                        ChannelSettingsInvalid.reason,
-                    )
-                    for problem in problems
-                ]
-            )
-        plain = {name: value for name, value in complete.items() if name not in names}
-        return plain, secrets, self._box.seal(project, kind, secrets)
 
 
 def _first(given: T | None, otherwise: T) -> T:

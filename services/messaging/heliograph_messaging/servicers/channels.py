@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import field_mask_pb2, json_format, struct_pb2
 
 from heliograph.messaging.v1 import channels_pb2, channels_pb2_grpc
 from heliograph_channels import ChannelProvider
 from heliograph_kit.errors import Violations
 from heliograph_kit.instants import timestamp
-from heliograph_kit.names import format_name, parse_name, project_of
+from heliograph_kit.names import format_name, parse_name, parse_pattern, project_of
 from heliograph_kit.paging import next_token, page_of
 from heliograph_messaging.service.channels import ChannelChange, Channels
+from heliograph_messaging.service.routes import RouteChange, Routes
 from heliograph_messaging.servicers.callers import caller
 from heliograph_messaging.store.channels import StoredChannel
+from heliograph_messaging.store.routes import StoredRoute
 
 _MASKS = frozenset({"provider", "settings", "from_address", "enabled"})
+_ROUTE_MASKS = frozenset({"provider", "settings", "priority", "enabled"})
 
 
 class ChannelServicer(channels_pb2_grpc.ChannelServiceServicer):
     """gRPC face of channels."""
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: Channels, routes: Routes) -> None:
         """Take the use cases."""
         self._channels = channels
+        self._routes = routes
 
     async def UpdateChannel(self, request: channels_pb2.UpdateChannelRequest, context: Any) -> channels_pb2.Channel:
         """Set a channel up."""
@@ -57,6 +62,37 @@ class ChannelServicer(channels_pb2_grpc.ChannelServiceServicer):
         name = parse_name(request.name, "channels")
         return _proto(await self._channels.disable(name.project, name.id, by=caller()))
 
+    async def UpdateRoute(self, request: channels_pb2.UpdateRouteRequest, context: Any) -> channels_pb2.Route:
+        """Set a route up."""
+        project, kind, id = _route_name(request.route.name, field="route.name")
+        return _route(await self._routes.update(project, kind, id, _route_change(request), by=caller()))
+
+    async def GetRoute(self, request: channels_pb2.GetRouteRequest, context: Any) -> channels_pb2.Route:
+        """Return a route."""
+        return _route(await self._routes.get(*_route_name(request.name)))
+
+    async def ListRoutes(
+        self, request: channels_pb2.ListRoutesRequest, context: Any
+    ) -> channels_pb2.ListRoutesResponse:
+        """Return the routes of a channel."""
+        name = parse_name(request.parent, "channels", field="parent")
+        found = await self._routes.list(name.project, name.id)
+        return channels_pb2.ListRoutesResponse(routes=[_route(route) for route in found])
+
+    async def DeleteRoute(self, request: channels_pb2.DeleteRouteRequest, context: Any) -> channels_pb2.Route:
+        """Delete a route."""
+        return _route(await self._routes.delete(*_route_name(request.name)))
+
+    async def CheckChannel(
+        self, request: channels_pb2.CheckChannelRequest, context: Any
+    ) -> channels_pb2.CheckChannelResponse:
+        """Ask the providers of a channel how they are."""
+        name = parse_name(request.name, "channels")
+        found = await self._routes.check(name.project, name.id)
+        return channels_pb2.CheckChannelResponse(
+            providers=[channels_pb2.RouteHealth(**dataclasses.asdict(health)) for health in found]
+        )
+
     async def ListProviders(
         self, request: channels_pb2.ListProvidersRequest, context: Any
     ) -> channels_pb2.ListProvidersResponse:
@@ -65,21 +101,57 @@ class ChannelServicer(channels_pb2_grpc.ChannelServiceServicer):
 
 
 def _change(request: channels_pb2.UpdateChannelRequest) -> ChannelChange:
-    channel, mask = request.channel, set(request.update_mask.paths)
-    found = Violations()
-    for path in sorted(mask - _MASKS - {"*"}):
-        found.add("update_mask", f"{path} cannot be updated", "INVALID_ARGUMENT")
-    found.check()
-    if "*" in mask:
-        mask = set(_MASKS)
-    elif not mask:
-        mask = {"enabled"} | {path for path in ("provider", "from_address") if getattr(channel, path)}
-        mask |= {"settings"} if channel.HasField("settings") else set()
+    channel = request.channel
+    implied = {"enabled"} | {path for path in ("provider", "from_address") if getattr(channel, path)}
+    implied |= {"settings"} if channel.HasField("settings") else set()
+    mask = _mask(request.update_mask, _MASKS, implied)
     return ChannelChange(
         provider=channel.provider if "provider" in mask else None,
         settings=_plain(channel.settings) if "settings" in mask else None,
         from_address=channel.from_address if "from_address" in mask else None,
         enabled=channel.enabled if "enabled" in mask else None,
+    )
+
+
+def _route_change(request: channels_pb2.UpdateRouteRequest) -> RouteChange:
+    route = request.route
+    implied = {"enabled"} | ({"provider"} if route.provider else set())
+    implied |= {path for path in ("settings", "priority") if route.HasField(path)}
+    mask = _mask(request.update_mask, _ROUTE_MASKS, implied)
+    return RouteChange(
+        provider=route.provider if "provider" in mask else None,
+        settings=_plain(route.settings) if "settings" in mask else None,
+        priority=route.priority if "priority" in mask and route.HasField("priority") else None,
+        enabled=route.enabled if "enabled" in mask else None,
+    )
+
+
+def _mask(given: field_mask_pb2.FieldMask, known: frozenset[str], implied: set[str]) -> set[str]:
+    """Return the fields to take: those given, all for `*`, the implied ones when none is given."""
+    mask, found = set(given.paths), Violations()
+    for path in sorted(mask - known - {"*"}):
+        found.add("update_mask", f"{path} cannot be updated", "INVALID_ARGUMENT")
+    found.check()
+    return set(known) if "*" in mask else mask or implied
+
+
+def _route_name(name: str, *, field: str = "name") -> tuple[str, str, str]:
+    parts = parse_pattern(name, "projects/{project}/channels/{kind}/routes/{route}", field=field)
+    return parts["project"], parts["kind"], parts["route"]
+
+
+def _route(route: StoredRoute) -> channels_pb2.Route:
+    return channels_pb2.Route(
+        name=f"{format_name(route.project, 'channels', route.kind)}/routes/{route.id}",
+        provider=route.provider,
+        settings=_struct(route.settings),
+        priority=route.priority,
+        enabled=route.enabled,
+        secret_names=route.secret_names,
+        version=route.version,
+        create_time=timestamp(route.create_time),
+        update_time=timestamp(route.update_time),
+        updated_by=route.updated_by,
     )
 
 
@@ -128,4 +200,7 @@ def _provider(provider: ChannelProvider) -> channels_pb2.Provider:
         idempotency_key=able.idempotency_key,
         receipts=able.receipts,
         inbound=able.inbound,
+        webhook=able.webhook,
+        media=able.media,
+        platforms=sorted(provider.platforms),
     )

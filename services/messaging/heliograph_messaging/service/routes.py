@@ -1,0 +1,183 @@
+"""Use cases over routes: the further providers of a channel, and how all providers of a channel are."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from heliograph_kit.clock import Clock
+from heliograph_kit.database import Database
+from heliograph_kit.errors import Aborted, Violations
+from heliograph_kit.names import format_name
+from heliograph_messaging.errors import ChannelNotFound, RouteNotFound, TooManyRoutes
+from heliograph_messaging.providers import CannotOpen, Senders
+from heliograph_messaging.service.provider_settings import ProviderSettings
+from heliograph_messaging.store.channels import ChannelStore
+from heliograph_messaging.store.routes import Route, RouteStore, StoredRoute, main_route, seal_of
+
+MAX_ROUTES = 10
+MAX_PRIORITY = 1000
+DEFAULT_PRIORITY = 100
+_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_HEALTH_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class RouteChange:
+    """What a caller changes; None leaves a field as it is. `settings` replaces all but the secrets left out."""
+
+    provider: str | None = None
+    settings: Mapping[str, object] | None = None
+    priority: int | None = None
+    enabled: bool | None = None
+
+
+@dataclass(frozen=True)
+class RouteHealth:
+    """How one provider is: what it says, and for how many seconds it is left alone here."""
+
+    route: str
+    provider: str
+    ok: bool
+    detail: str
+    paused_seconds: float
+
+
+class Routes:
+    """Use cases over routes."""
+
+    def __init__(
+        self,
+        database: Database,
+        channels: ChannelStore,
+        store: RouteStore,
+        settings: ProviderSettings,
+        senders: Senders,
+        clock: Clock,
+    ) -> None:
+        """Take the stores, what checks plugins' settings, the opened senders and the clock."""
+        self._database = database
+        self._channels = channels
+        self._store = store
+        self._settings = settings
+        self._senders = senders
+        self._clock = clock
+
+    async def get(self, project: str, kind: str, id: str) -> StoredRoute:
+        """Return a route.
+
+        Raises:
+            RouteNotFound: there is none.
+        """
+        async with self._database.transaction() as conn:
+            route = await self._store.get(conn, project, kind, id)
+        if route is None:
+            raise RouteNotFound(_name(project, kind, id))
+        return route
+
+    async def list(self, project: str, kind: str) -> Sequence[StoredRoute]:
+        """Return the routes of a channel in the order in which they are tried."""
+        async with self._database.transaction() as conn:
+            return await self._store.of_channel(conn, project, kind)
+
+    async def update(self, project: str, kind: str, id: str, change: RouteChange, *, by: str) -> StoredRoute:
+        """Set a route up or change it.
+
+        Raises:
+            InvalidArgument: a bad id or priority.
+            ChannelNotFound: the channel is not set up.
+            TooManyRoutes: it has ten already.
+            ProviderUnknown, ChannelSettingsInvalid, SecretKeyMissing, Aborted: as for a channel.
+        """
+        _check(id, change)
+        async with self._database.transaction() as conn:
+            # The channel's row is what concurrent changes of its routes wait for.
+            if await self._channels.get(conn, project, kind, lock=True) is None:
+                raise ChannelNotFound(format_name(project, "channels", kind))
+            present = await self._store.get(conn, project, kind, id)
+            if present is None and len(await self._store.of_channel(conn, project, kind)) >= MAX_ROUTES:
+                raise TooManyRoutes(format_name(project, "channels", kind), MAX_ROUTES)
+            chosen = change.provider or (present.provider if present else "")
+            provider = self._settings.provider(kind, chosen, field="route.provider")
+            settings, names, sealed = self._settings.settle(
+                project, seal_of(kind, id), provider, change.settings, present, field="route.settings"
+            )
+            now = self._clock.now()
+            before = present.priority if present else DEFAULT_PRIORITY
+            route = StoredRoute(
+                project=project,
+                kind=kind,
+                id=id,
+                provider=provider.name,
+                settings=settings,
+                secrets=sealed,
+                secret_names=names,
+                priority=before if change.priority is None else change.priority,
+                enabled=change.enabled if change.enabled is not None else bool(present and present.enabled),
+                # Not from 1: a route deleted and made again must not look like its old self to a worker.
+                version=present.version + 1 if present else int(now.timestamp() * 1000),
+                create_time=present.create_time if present else now,
+                update_time=now,
+                updated_by=by,
+            )
+            if not await self._store.put(conn, route):
+                raise Aborted("the route was changed by somebody else at the same time; read it and try again")
+        return route
+
+    async def delete(self, project: str, kind: str, id: str) -> StoredRoute:
+        """Delete a route.
+
+        Raises:
+            RouteNotFound: there is none.
+        """
+        async with self._database.transaction() as conn:
+            route = await self._store.delete(conn, project, kind, id)
+        if route is None:
+            raise RouteNotFound(_name(project, kind, id))
+        return route
+
+    async def check(self, project: str, kind: str) -> Sequence[RouteHealth]:
+        """Ask every provider of a channel that is used whether it could send now, all at once.
+
+        Raises:
+            ChannelNotFound: it was never set up.
+        """
+        async with self._database.transaction() as conn:
+            channel = await self._channels.get(conn, project, kind)
+            further = await self._store.of_channel(conn, project, kind)
+        if channel is None:
+            raise ChannelNotFound(format_name(project, "channels", kind))
+        routes = [main_route(channel), *(route.route() for route in further if route.enabled)]
+        return await asyncio.gather(*(self._health(route) for route in routes))
+
+    async def _health(self, route: Route) -> RouteHealth:
+        try:
+            opened = await self._senders.of(route)
+        except CannotOpen as error:
+            return RouteHealth(route.route, route.provider, ok=False, detail=str(error), paused_seconds=0)
+        paused = opened.breaker.pause_left(time.monotonic())
+        try:
+            health = await asyncio.wait_for(opened.sender.health(), _HEALTH_SECONDS)
+        except TimeoutError:
+            detail = f"the channel plugin {route.provider!r} did not answer in {_HEALTH_SECONDS:g} s"
+            return RouteHealth(route.route, route.provider, ok=False, detail=detail, paused_seconds=paused)
+        except Exception as error:  # a plugin may raise anything
+            detail = f"the channel plugin {route.provider!r} raised {type(error).__name__}"
+            return RouteHealth(route.route, route.provider, ok=False, detail=detail, paused_seconds=paused)
+        return RouteHealth(route.route, route.provider, bool(health.ok), str(health.detail), paused)
+
+
+def _check(id: str, change: RouteChange) -> None:
+    found = Violations()
+    if not _ID.fullmatch(id):
+        found.add("route.name", f"must end in an id that matches {_ID.pattern}", "INVALID_ARGUMENT")
+    if change.priority is not None and not 1 <= change.priority <= MAX_PRIORITY:
+        found.add("route.priority", f"must be 1 to {MAX_PRIORITY:,}", "INVALID_ARGUMENT")
+    found.check()
+
+
+def _name(project: str, kind: str, id: str) -> str:
+    return f"{format_name(project, 'channels', kind)}/routes/{id}"
