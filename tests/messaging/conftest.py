@@ -19,6 +19,7 @@ from heliograph.messaging.v1 import (
     events_pb2,
     messages_pb2,
     messages_pb2_grpc,
+    suppressions_pb2_grpc,
     templates_pb2_grpc,
 )
 from heliograph_channels import ChannelProvider
@@ -50,6 +51,7 @@ class Service:
     templates: templates_pb2_grpc.TemplateServiceAsyncStub
     channels: channels_pb2_grpc.ChannelServiceAsyncStub
     messages: messages_pb2_grpc.MessageServiceAsyncStub
+    suppressions: suppressions_pb2_grpc.SuppressionServiceAsyncStub
     scripted: ScriptedChannel
     second: ScriptedChannel
 
@@ -218,6 +220,7 @@ async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             templates_pb2_grpc.TemplateServiceStub(to),
             channels_pb2_grpc.ChannelServiceStub(to),
             messages_pb2_grpc.MessageServiceStub(to),
+            suppressions_pb2_grpc.SuppressionServiceStub(to),
             scripted,
             second,
         )

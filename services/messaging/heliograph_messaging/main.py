@@ -6,7 +6,12 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 
-from heliograph.messaging.v1 import channels_pb2_grpc, messages_pb2_grpc, templates_pb2_grpc
+from heliograph.messaging.v1 import (
+    channels_pb2_grpc,
+    messages_pb2_grpc,
+    suppressions_pb2_grpc,
+    templates_pb2_grpc,
+)
 from heliograph_channels import PluginError
 from heliograph_kit.consumer import Consumer
 from heliograph_kit.ids import new_id
@@ -18,8 +23,10 @@ from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.leases import Leases
+from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck
 from heliograph_messaging.pipeline.receipts import Receipts
 from heliograph_messaging.pipeline.setup import BatchSetup
+from heliograph_messaging.pipeline.suppressed import SuppressionCheck
 from heliograph_messaging.pipeline.worker import Pipeline
 from heliograph_messaging.projections import (
     ERASURES_CONSUMER,
@@ -36,19 +43,24 @@ from heliograph_messaging.service.channels import Channels
 from heliograph_messaging.service.messages import Messages
 from heliograph_messaging.service.provider_settings import ProviderSettings
 from heliograph_messaging.service.routes import Routes
+from heliograph_messaging.service.suppressions import Suppressions
 from heliograph_messaging.service.templates import Templates
 from heliograph_messaging.servicers.channels import ChannelServicer
 from heliograph_messaging.servicers.messages import MessageServicer
+from heliograph_messaging.servicers.suppressions import SuppressionServicer
 from heliograph_messaging.servicers.templates import TemplateServicer
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, RequestStore
 from heliograph_messaging.store.ledger import Ledger
 from heliograph_messaging.store.messages import MessageStore
 from heliograph_messaging.store.receipts import ReceiptStore
 from heliograph_messaging.store.routes import RouteStore
+from heliograph_messaging.store.suppressions import SuppressionStore
 from heliograph_messaging.store.templates import TemplateStore
+from heliograph_messaging.store.touches import TouchStore
 from heliograph_messaging.tables import mail, metadata
 
 PACKAGE = "heliograph_messaging"
+_HOUR_SECONDS = 3600
 
 
 async def build(runtime: Runtime[MessagingSettings]) -> None:
@@ -85,8 +97,25 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     )
 
     # -- sending
-    receipts = Receipts(database, ReceiptStore(), outbox, clock)
+    suppressions, touches = SuppressionStore(), TouchStore()
+    runtime.add_servicer(
+        suppressions_pb2_grpc.add_SuppressionServiceServicer_to_server,
+        SuppressionServicer(Suppressions(database, suppressions, clock)),
+        "heliograph.messaging.v1.SuppressionService",
+    )
+    receipts = Receipts(database, ReceiptStore(), suppressions, outbox, clock)
     runtime.add_worker("receipts", receipts.run)
+
+    async def forget_touches(stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            async with database.transaction() as conn:
+                await touches.forget(conn, clock.now())
+            try:
+                await asyncio.wait_for(stopping.wait(), _HOUR_SECONDS)
+            except TimeoutError:
+                continue
+
+    runtime.add_worker("forget old touches", forget_touches)
     senders = Senders(
         catalogue,
         box,
@@ -118,7 +147,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
 
     runtime.on_close(stop_beating)
     setup = BatchSetup(channels, routes, templates, numbers, cache, senders)
-    door = Door()
+    door = Door([SuppressionCheck(suppressions), CapCheck(touches), QuietCheck()])
     calls = Calls(database, ledger, door, outbox, inbox, clock, settings)
     pipeline = Pipeline(database, ledger, leases, setup, door, calls, inbox, clock, settings)
     for message_class, concurrency in (

@@ -17,7 +17,7 @@ from heliograph_kit.inbox import Inbox
 from heliograph_kit.outbox import Outbox
 from heliograph_messaging.domain.origination import Number
 from heliograph_messaging.events import erasure_done
-from heliograph_messaging.store import erased
+from heliograph_messaging.store import erased, touches
 from heliograph_messaging.store.channels import NumberStore, forget_project
 
 NUMBERS_CONSUMER = "messaging-numbers"
@@ -94,6 +94,7 @@ class ErasureProjection:
             async with self._database.transaction() as conn:
                 await self._inbox.first_seen(conn, ERASURES_CONSUMER, [delivery.id])
                 await erased.add(conn, delivery.project, asked.ordinals)
+                await touches.erase(conn, delivery.project, asked.ordinals)
                 await self._outbox.add(conn, erasure_done(delivery.project, asked.erasure, delivery.id))
 
 

@@ -207,6 +207,47 @@ erased = Table(
     Index("erased_age", "erased_at"),
 )
 
+# Projects in which a batch with caps was seen: from then on all targets count.
+counted_projects = Table("counted_projects", metadata, Column("project", Text, primary_key=True))
+
+# What an endpoint was the target of lately: instants of its last 100 messages by kind of source.
+touches = Table(
+    "touches",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("campaign_times", ARRAY(_TIME), nullable=False, server_default=text("'{}'")),
+    Column("journey_times", ARRAY(_TIME), nullable=False, server_default=text("'{}'")),
+    Column("last_time", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Index("touches_age", "last_time"),
+)
+
+# The same for one campaign or journey, and how many messages it ever was.
+source_touches = Table(
+    "source_touches",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("times", ARRAY(_TIME), nullable=False),
+    Column("total", Integer, nullable=False),
+)
+
+# Addresses that nothing is sent to. The key is a hash, so that the entry can outlive the erasure of the person's address.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("address_hash", Uuid, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("message_id", Uuid),
+    Column("detail", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("create_time", _TIME, nullable=False),
+)
+
 # Only for providers with receipts and ids of their own.
 provider_messages = Table(
     "provider_messages",

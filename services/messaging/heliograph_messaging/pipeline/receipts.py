@@ -18,7 +18,9 @@ from heliograph_kit.streams import messages_subject
 from heliograph_kit.telemetry import counter
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, after_receipt
 from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT
+from heliograph_messaging.pipeline.suppressed import suppress
 from heliograph_messaging.store.receipts import PAGE, NewReceipt, PendingReceipt, ReceiptStore
+from heliograph_messaging.store.suppressions import SuppressionStore
 
 _log = logging.getLogger(__name__)
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -30,10 +32,13 @@ _GIVE_UP_EVERY = 600
 class Receipts:
     """Takes receipts and applies them."""
 
-    def __init__(self, database: Database, store: ReceiptStore, outbox: Outbox, clock: Clock) -> None:
-        """Take where they are kept and told."""
+    def __init__(
+        self, database: Database, store: ReceiptStore, suppressions: SuppressionStore, outbox: Outbox, clock: Clock
+    ) -> None:
+        """Take where they are kept and told, and the list that bounces and complaints feed."""
         self._database = database
         self._store = store
+        self._suppressions = suppressions
         self._outbox = outbox
         self._clock = clock
         self._woken = asyncio.Event()
@@ -75,6 +80,7 @@ class Receipts:
                 return 0
             await self._store.applied(conn, pending)
             await self._store.mark(conn, _changes(pending), now=now)
+            await suppress(conn, self._suppressions, pending, now=now)
             await self._outbox.add(conn, *_told(pending))
         for one in pending:
             labels = {"heliograph.channel": one.channel, "heliograph.outcome": one.kind}

@@ -21,6 +21,7 @@ from heliograph_messaging.events import CLASSES
 from heliograph_messaging.pipeline.lanes import Lane, Lanes, order
 from heliograph_messaging.pipeline.page import recipients_of
 from heliograph_messaging.pipeline.plan import Problem, Setup
+from heliograph_messaging.pipeline.policy import policy_of
 from heliograph_messaging.providers import KINDS, CannotOpen, Senders
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, StoredChannel
 from heliograph_messaging.store.records import BatchKey, Lease, NewBatch
@@ -76,6 +77,7 @@ def parse_batch(delivery: Delivery, *, now: datetime) -> tuple[dispatch_pb2.Disp
     if not _ID.fullmatch(batch.batch_id):
         raise ValueError("batch_id is not 32 lowercase hexadecimal digits")
     recipients = recipients_of(batch.recipients)
+    policy_of(batch)
     source = batch.source
     new = NewBatch(
         BatchKey(project, batch.batch_id), CLASSES[batch.message_class], source.name, source.run_id,

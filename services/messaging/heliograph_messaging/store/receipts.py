@@ -44,6 +44,7 @@ class PendingReceipt:
     batch_id: str
     endpoint_id: str
     user_id: str
+    address: str
     origination: str
     use_case: str
     part_count: int
@@ -80,7 +81,7 @@ _RESOLVE = text(
         WHERE r.state = 'PENDING' AND EXISTS (SELECT FROM messaging.messages m WHERE m.project = r.project
             AND m.message_id = coalesce(r.message_id, p.message_id) AND m.status <> 'CLAIMED')
         ORDER BY r.received_at LIMIT :size FOR UPDATE OF r SKIP LOCKED)
-    SELECT page.*, m.batch_id, m.endpoint_id, m.user_id, m.origination, m.use_case, m.part_count, m.status, b.channel,
+    SELECT page.*, m.batch_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count, m.status, b.channel,
         b.message_class, b.source_name, b.run_id, b.treatment_id, b.activity_id, b.template, b.template_version
     FROM page JOIN messaging.messages m ON m.project = page.project AND m.message_id = page.message_id
     JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id
