@@ -12,7 +12,7 @@ import psutil
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from heliograph_kit.embedded import PortTaken, ServerFailed
 from heliograph_suite import audience
@@ -47,7 +47,7 @@ def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
         console.print(f"nothing was started in {directory}; begin with: heliograph up")
         raise typer.Exit(1)
     alive = psutil.pid_exists(state["pid"])
-    table = Table("part", "state", "address", "restarts", "log")
+    table = Table("part", "state", "address", "restarts", Column("log", overflow="fold"))
     for name, server in state["servers"].items():
         table.add_row(name, _coloured(server if alive else ChildState.STOPPED), "", "", "")
     for name, child in state["services"].items():
@@ -91,7 +91,8 @@ async def _up(directory: Path, free_ports: bool) -> int:
                 await asyncio.gather(starting, return_exceptions=True)
                 return 0
             await starting
-            console.print(f"admin key: {installation.admin_key}")
+            # Not wrapped: a key that is broken over two lines is copied as no key.
+            console.print(f"admin key: {installation.admin_key}", soft_wrap=True)
             console.print("Ctrl-C stops everything; `heliograph status` shows it from elsewhere")
             await stop.wait()
         except (StartFailed, ServerFailed, PortTaken) as error:

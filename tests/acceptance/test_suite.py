@@ -35,6 +35,11 @@ def test_status_shows_every_part_ready(suite: RunningSuite) -> None:
     assert shown.stdout.count("ready") == 9
 
 
+def test_what_is_copied_from_the_terminal_is_on_one_line(suite: RunningSuite) -> None:
+    """The log of `up` is as narrow as a terminal of 80 columns."""
+    assert f"admin key: {suite.installation.admin_key}" in suite.log.read_text().splitlines()
+
+
 async def test_a_killed_service_comes_back_and_answers(suite: RunningSuite, clients: Clients) -> None:
     before = suite.kill("projects")
 

@@ -61,7 +61,7 @@ async def play(directory: Path, json_path: Path, *, stay: bool, console: Console
         _write(figures, json_path)
         report.show(figures, console, json_path)
         if stay:
-            console.print(f"\nadmin key: {installation.admin_key}")
+            console.print(f"\nadmin key: {installation.admin_key}", soft_wrap=True)
             console.print(f"everything goes on until Ctrl-C; heliograph status --dir {directory} shows it")
             await stop.wait()
     except (StartFailed, ServerFailed, PortTaken, Stuck) as error:
