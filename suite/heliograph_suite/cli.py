@@ -105,11 +105,12 @@ async def _up(directory: Path, free_ports: bool) -> int:
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Return an event that is set by Ctrl-C or SIGTERM."""
+    """Return an event that is set by Ctrl-C, SIGTERM, or the terminal being closed (unless started with nohup)."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
     return stop
 
 

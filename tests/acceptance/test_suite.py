@@ -69,12 +69,19 @@ def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
     assert not (tmp_path / "suite" / "state.json").exists()
 
 
-def test_ctrl_c_stops_everything_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "sign",
+    [
+        pytest.param(signal.SIGINT, id="ctrl-c"),
+        pytest.param(signal.SIGHUP, id="a closed terminal"),
+    ],
+)
+def test_asked_to_stop_it_ends_everything_and_leaves_nothing(tmp_path: Path, sign: signal.Signals) -> None:
     with SpanCollector() as spans, started(tmp_path, {}, spans) as running:
         everything = psutil.Process(running.process.pid).children(recursive=True)
         pids = {child["pid"] for child in running.state()["services"].values()}
         assert pids <= {child.pid for child in everything}
-        running.process.send_signal(signal.SIGINT)
+        running.process.send_signal(sign)
         assert running.process.wait(60) == 0
         _, alive = psutil.wait_procs(everything, timeout=5)
         assert alive == []
