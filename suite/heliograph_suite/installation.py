@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from heliograph_kit.embedded import EmbeddedNats, EmbeddedPostgres, PortTaken, free_port, holder_of
 from heliograph_kit.embedded.ports import is_free
 from heliograph_kit.settings import PORTS
@@ -110,6 +112,19 @@ def read_state(directory: Path) -> dict[str, Any] | None:
     """Return what a running or past `heliograph up` wrote, None when there was none."""
     path = directory / "state.json"
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def supervisor_of(directory: Path) -> int | None:
+    """Return the process id of whoever runs the installation in this folder, None when nobody does."""
+    state = read_state(directory)
+    if state is None or all(child["state"] == "stopped" for child in state["services"].values()):
+        return None
+    try:
+        # After a crash the number may belong to a stranger by now.
+        command = " ".join(psutil.Process(state["pid"]).cmdline())
+    except psutil.Error:
+        return None
+    return int(state["pid"]) if "heliograph" in command else None
 
 
 def read_admin_key(directory: Path) -> str | None:

@@ -57,6 +57,17 @@ def test_nothing_started_is_told_as_such(tmp_path: Path) -> None:
     assert "heliograph up" in shown.stdout
 
 
+def test_a_demonstration_empties_no_folder_but_its_own(suite: RunningSuite, tmp_path: Path) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("keep me")
+    for folder, told in ((tmp_path, "no demonstration has made"), (suite.directory, f"pid {suite.process.pid} runs")):
+        shown = heliograph("demo", "--dir", str(folder), "--json", str(tmp_path / "demo.json"))
+        assert shown.returncode == 1
+        assert told in shown.stdout
+    assert [path.name for path in tmp_path.iterdir()] == [precious.name]
+    assert heliograph("status", "--dir", str(suite.directory)).returncode == 0
+
+
 def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -23,12 +23,15 @@ from heliograph_kit.rpc import reason_of
 from heliograph_suite.cli import stop_on_signals
 from heliograph_suite.demo import audience, campaign, journey, kpis, registration, report
 from heliograph_suite.demo.stage import Clients, Stage, Stuck
-from heliograph_suite.installation import Installation
+from heliograph_suite.installation import Installation, supervisor_of
 from heliograph_suite.supervisor import ChildState, StartFailed, Supervisor
 
 # The journey's four days pass in about 17 seconds, the 14 days of a pending number in about 12.
 JOURNEY_CLOCK_RATE = 20_000
 REGISTRY_CLOCK_RATE = 100_000
+
+_MAILBOX = "mailbox"
+"""Made first of all: by it a folder is known as one that a demonstration may empty."""
 
 Chapter = Callable[[Stage], Awaitable[None]]
 CHAPTERS: tuple[tuple[str, Chapter], ...] = (
@@ -42,9 +45,15 @@ CHAPTERS: tuple[tuple[str, Chapter], ...] = (
 
 
 async def play(directory: Path, json_path: Path, *, stay: bool, console: Console) -> int:
-    """Play it; returns the exit code. The folder is emptied first; everything is stopped at the end unless `stay`."""
+    """Play it; returns the exit code. The folder is emptied first; everything is stopped at the end unless `stay`.
+
+    A folder that no demonstration has filled, or one where something runs, is left as it is: the exit code is 1.
+    """
     began = time.monotonic()
     stop = stop_on_signals()
+    if obstacle := _obstacle(directory):
+        console.print(f"[red]the demonstration begins anew in an empty folder:[/red] {obstacle}")
+        return 1
     installation = _anew(directory)
     supervisor = Supervisor(installation)
     performance = asyncio.create_task(_perform(supervisor, console))
@@ -90,7 +99,7 @@ async def _perform(supervisor: Supervisor, console: Console) -> dict[str, Any]:
 
         supervisor.changed = changed
         await supervisor.start()
-        mailbox_directory = installation.directory / "mailbox"
+        mailbox_directory = installation.directory / _MAILBOX
         port = await stack.enter_async_context(_mailbox(mailbox_directory))
         clients = Clients(installation, installation.admin_key)
         stack.push_async_callback(clients.close)
@@ -113,13 +122,26 @@ def _write(figures: dict[str, Any], json_path: Path) -> None:
     json_path.write_text(json.dumps(figures, indent=2) + "\n")
 
 
+def _obstacle(directory: Path) -> str:
+    """Return why the folder must not be emptied; "" when it may be."""
+    if (pid := supervisor_of(directory)) is not None:
+        return f"pid {pid} runs in {directory}; stop it first, or name another folder with --dir"
+    if (
+        not directory.exists()
+        or (directory / _MAILBOX).is_dir()
+        or (directory.is_dir() and not any(directory.iterdir()))
+    ):
+        return ""
+    return f"{directory} holds something that no demonstration has made; name another folder with --dir"
+
+
 def _anew(directory: Path) -> Installation:
     left_over = Installation(directory.absolute(), {}, {})
     left_over.nats.stop()
     left_over.postgres.remove()
     shutil.rmtree(directory, ignore_errors=True)
     origin = datetime.now(UTC).isoformat()
-    return Installation.open(
+    installation = Installation.open(
         directory,
         free_ports=True,
         extra={
@@ -133,6 +155,8 @@ def _anew(directory: Path) -> Installation:
             "HELIOGRAPH_REGISTRY10DLC_POLL_SECONDS": "0.2",
         },
     )
+    (installation.directory / _MAILBOX).mkdir()
+    return installation
 
 
 @contextlib.asynccontextmanager
