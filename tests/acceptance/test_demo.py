@@ -135,4 +135,6 @@ def test_it_tells_every_figure_and_what_to_try_next(demo: Demo) -> None:
     for title in ("Audience", "Campaign funnels", "by treatment", "Journey", "10DLC history", "Charts"):
         assert title in printed
     assert f"{figures['audience']['repeat_buyers']:,}" in printed
+    for call in ("CountSegment", "ListRuns", "GetRunMetrics", "ListMoves", "CountEvents", "DailyActives", "GetKpi"):
+        assert call in printed
     assert "Next:" in printed

@@ -41,6 +41,7 @@ async def ask(stage: Stage) -> None:
         )
     )
     purchases = counted.rows[0]
+    stage.figures["audience"]["users"] = purchases.user_count
     kpis["purchases"] = purchases.event_count
     kpis["buyers"] = purchases.endpoint_count
     kpis["revenue, dollars"] = round(purchases.metric.sum, 2)
@@ -57,6 +58,13 @@ async def ask(stage: Stage) -> None:
         kpis[shown] = _plain(answer.rows[0].values[0].value) if answer.rows else 0
         stage.progress(number, steps)
     stage.figures["kpis"] = kpis
+
+
+def source_of(shown: str) -> str:
+    """Return which call gave a figure, by the name it is shown under."""
+    if shown in _KPIS:
+        return f"GetKpi {_KPIS[shown][1]}"
+    return "DailyActives" if shown.startswith("active users") else "CountEvents purchase"
 
 
 def _plain(value: float) -> float:

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from heliograph_suite.demo.kpis import source_of
+
 
 def show(figures: dict[str, Any], console: Console, json_path: Path) -> None:
     """Print all tables and what to try next."""
@@ -31,7 +33,7 @@ def show(figures: dict[str, Any], console: Console, json_path: Path) -> None:
 def _audience(figures: dict[str, Any]) -> Table:
     audience = figures["audience"]
     table = Table("audience", "", "from", title="Audience")
-    table.add_row("users", _n(audience["users"]), "customer ids of the purchase file")
+    table.add_row("users", _n(audience["users"]), "CountEvents: users who made a purchase")
     table.add_row("endpoints", _n(audience["endpoints"]), "created_count of the import job")
     table.add_row("purchases", _n(audience["purchases"]), "acknowledged by StreamEvents")
     table.add_row("repeat buyers", _n(audience["repeat_buyers"]), "CountSegment: e-mail, Metrics.Orders >= 2")
@@ -67,7 +69,13 @@ def _campaign(figures: dict[str, Any]) -> Table:
 
 def _treatments(figures: dict[str, Any]) -> Table:
     table = Table(
-        "treatment", "name", "targeted", "accepted", "failed", "skipped", title="E-mail campaign by treatment"
+        "treatment",
+        "name",
+        "targeted",
+        "accepted",
+        "failed",
+        "skipped",
+        title="E-mail campaign by treatment (ListRuns)",
     )
     for treatment in figures["campaign"]["treatments"]:
         table.add_row(
@@ -101,9 +109,9 @@ def _registration(figures: dict[str, Any]) -> Table:
 
 
 def _kpis(figures: dict[str, Any]) -> Table:
-    table = Table("KPI", "value", title="Charts (AnalyticsService, from events alone)")
+    table = Table("KPI", "value", "from", title="Charts (AnalyticsService, from events alone)")
     for name, value in figures["kpis"].items():
-        table.add_row(name, _n(value))
+        table.add_row(name, _n(value), source_of(name))
     return table
 
 
