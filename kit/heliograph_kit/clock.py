@@ -41,6 +41,11 @@ class HurriedClock:
         self._rate = rate
         self._real = real
 
+    @property
+    def rate(self) -> float:
+        """How many of its seconds pass in one of the other clock's."""
+        return self._rate
+
     def now(self) -> datetime:
         """Return origin + (real - origin) * rate."""
         return self._origin + (self._real.now() - self._origin) * self._rate
@@ -71,6 +76,12 @@ class ManualClock:
         if by < timedelta():
             raise ValueError("a clock cannot be moved backwards")
         self._now += by
+
+
+def real_seconds(clock: Clock, wait: timedelta) -> float:
+    """Return how many seconds of the machine to wait for so much of the product's time to pass."""
+    rate = clock.rate if isinstance(clock, HurriedClock) else 1.0
+    return wait.total_seconds() / rate
 
 
 def _require_aware(instant: datetime) -> None:

@@ -23,6 +23,7 @@ from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.leases import Leases
+from heliograph_messaging.pipeline.pacing import Pacing
 from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck
 from heliograph_messaging.pipeline.receipts import Receipts
 from heliograph_messaging.pipeline.setup import BatchSetup
@@ -57,6 +58,7 @@ from heliograph_messaging.store.routes import RouteStore
 from heliograph_messaging.store.suppressions import SuppressionStore
 from heliograph_messaging.store.templates import TemplateStore
 from heliograph_messaging.store.touches import TouchStore
+from heliograph_messaging.store.turns import TurnStore
 from heliograph_messaging.tables import mail, metadata
 
 PACKAGE = "heliograph_messaging"
@@ -149,7 +151,8 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     setup = BatchSetup(channels, routes, templates, numbers, cache, senders)
     door = Door([SuppressionCheck(suppressions), CapCheck(touches), QuietCheck()])
     calls = Calls(database, ledger, door, outbox, inbox, clock, settings)
-    pipeline = Pipeline(database, ledger, leases, setup, door, calls, inbox, clock, settings)
+    pacing = Pacing(database, TurnStore(), clock)
+    pipeline = Pipeline(database, ledger, leases, setup, door, calls, pacing, inbox, clock, settings)
     for message_class, concurrency in (
         ("transactional", settings.transactional_concurrency),
         ("campaign", settings.campaign_concurrency),

@@ -49,10 +49,11 @@ class NumberProjection:
         async with self._database.transaction() as conn:
             await self._inbox.first_seen(conn, NUMBERS_CONSUMER, [delivery.id for delivery in deliveries])
             for delivery, change in announced:
-                number = Number(change.number, change.kind, change.state, change.sms_capable, change.use_case)
-                await self._store.put(
-                    conn, delivery.project, number, parts_per_second=change.parts_per_second, revision=change.revision
-                )
+                number = Number(
+                    change.number, change.kind, change.state, change.sms_capable, change.use_case,
+                    change.parts_per_second,
+                )  # fmt: skip
+                await self._store.put(conn, delivery.project, number, revision=change.revision)
 
 
 class ProjectProjection:

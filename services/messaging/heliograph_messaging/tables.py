@@ -139,6 +139,7 @@ batches = Table(
     Column("trace_id", Text, nullable=False),
     Column("create_time", _TIME, nullable=False),
     Column("started_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Column("progress_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
     Column("claimed", Boolean, nullable=False, server_default=text("false")),
     Column("lease_token", BigInteger, nullable=False),
     Column("lease_until", _TIME, nullable=False),
@@ -246,6 +247,27 @@ suppressions = Table(
     Column("detail", Text, nullable=False),
     Column("added_by", Text, nullable=False),
     Column("create_time", _TIME, nullable=False),
+)
+
+# When each number (or use case, whose numbers share one) is free again, by the product's clock; `direct:` before the key
+# for direct sends.
+calendars = Table(
+    "calendars",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("free_at", _TIME, nullable=False),
+)
+
+# Turns that batches hold: so many parts from an instant on.
+turns = Table(
+    "turns",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("batch_id", Uuid, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("start_time", _TIME, nullable=False),
+    Column("part_count", Integer, nullable=False),
 )
 
 # Only for providers with receipts and ids of their own.

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 US_ORDER = ("SHORT_CODE", "TEN_DLC", "TOLL_FREE")
+PARTS_PER_SECOND = {"SHORT_CODE": 100.0, "TEN_DLC": 1.0, "TOLL_FREE": 3.0, "LONG_CODE": 10.0, "SIMULATOR": 100.0}
+"""What a number may send when the registry tells nothing else (pinpoint-2 3.2)."""
 ELSEWHERE_ORDER = ("SHORT_CODE", "LONG_CODE")
 _SHOWN = 3
 
@@ -20,6 +22,21 @@ class Number:
     state: str
     sms_capable: bool
     use_case: str = ""
+    parts_per_second: float = 0.0
+
+    @property
+    def throughput(self) -> Throughput:
+        """What it may send. All numbers of one use case share what the use case may (pinpoint-2 3.2)."""
+        rate = self.parts_per_second or PARTS_PER_SECOND.get(self.kind, 10.0)
+        return Throughput(self.use_case or self.number, rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Message parts per second, and who shares them: the name of a use case, or a number."""
+
+    key: str
+    parts_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,7 @@ class Originations:
         self._numbers = numbers
         self._named = named
         self._sender_id = sender_id
+        self._throughputs = {number.number: number.throughput for number in numbers}
         self._us = _best(numbers, US_ORDER)
         self._elsewhere = _best(numbers, ELSEWHERE_ORDER)
 
@@ -54,6 +72,10 @@ class Originations:
             return Choice(problem=f"no number of this project may send SMS to the US{self._why()}")
         # Elsewhere sender ids and the provider's shared routes may serve; in the US never.
         return Choice(self._sender_id)
+
+    def throughput(self, origination: str) -> Throughput | None:
+        """Return what a number may send; None for a sender id and for the provider's own numbers."""
+        return self._throughputs.get(origination)
 
     def _check_named(self, *, us: bool) -> Choice:
         number = next((n for n in self._numbers if n.number == self._named), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,12 +38,19 @@ class Run:
     left_over: int = 0
     """The highest number of failed attempts among messages that are to be tried again; 0: there are none."""
     waits_for: str = ""
-    """Why some of it waits for a provider that is away; empty: none does."""
+    """Why some of it waits, for a provider that is away or for the turn of its number; empty: none does."""
+    wait_seconds: float = math.inf
+    """When to look again, if some of it waits."""
 
     @property
     def transactional(self) -> bool:
         """Whether its messages are direct sends."""
         return self.batch.message_class == dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL
+
+    def wait(self, why: str, seconds: float) -> None:
+        """Note that some of it waits, and for how long at the least."""
+        self.waits_for = why
+        self.wait_seconds = min(self.wait_seconds, seconds)
 
     def passing(self, rows: Sequence[Row], now: datetime, *, first: bool) -> Passing:
         """Return rows as the door sees them."""

@@ -27,6 +27,7 @@ from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.lanes import Lane
 from heliograph_messaging.pipeline.leases import Leases
+from heliograph_messaging.pipeline.pacing import Pacing
 from heliograph_messaging.pipeline.page import BadPage
 from heliograph_messaging.pipeline.plan import Plan, Problem, Setup, make_plan
 from heliograph_messaging.pipeline.run import Chunk, Run, chunks_of, doubled_row, outcome_of_row, refused_row
@@ -36,7 +37,6 @@ from heliograph_messaging.store.ledger import LeaseLost, Ledger
 from heliograph_messaging.store.records import Finished, Held, OpenRow, Row, Settled
 
 _log = logging.getLogger(__name__)
-_LOOK_AGAIN = timedelta(seconds=2)
 
 
 class Pipeline:
@@ -50,6 +50,7 @@ class Pipeline:
         setup: BatchSetup,
         door: Door,
         calls: Calls,
+        pacing: Pacing,
         inbox: Inbox,
         clock: Clock,
         settings: MessagingSettings,
@@ -61,6 +62,7 @@ class Pipeline:
         self._setup = setup
         self._door = door
         self._calls = calls
+        self._pacing = pacing
         self._inbox = inbox
         self._clock = clock
         self._settings = settings
@@ -121,12 +123,12 @@ class Pipeline:
         if run.hold.lease.claimed:
             await self._resume(run, plan, setup)
         else:
-            await self._begin(run, plan, provider=found.provider_name)
+            await self._begin(run, plan, setup, provider=found.provider_name)
         if run.left_over:
             delay = self._policy.delay(run.left_over, random.random())  # noqa: S311 (jitter)
             raise Retry("the provider asked to try again", delay or self._policy.longest)
         if run.waits_for:
-            raise Retry(run.waits_for, _LOOK_AGAIN)
+            raise Retry(run.waits_for, timedelta(seconds=run.wait_seconds))
         if not run.finished:
             async with self._database.transaction() as conn:
                 await self._calls.finish(conn, run)
@@ -134,8 +136,10 @@ class Pipeline:
 
     # -- a batch seen for the first time ----------------------------------------------------------------------------
 
-    async def _begin(self, run: Run, plan: Plan, *, provider: str) -> None:
+    async def _begin(self, run: Run, plan: Plan, setup: Setup | Problem, *, provider: str) -> None:
         sendable = [row for row in plan.rows if row.status == Status.CLAIMED and self._can_go(run, plan, row)]
+        if not isinstance(setup, Problem):
+            sendable = await self._turn(run, sendable, setup)
         chunks = chunks_of(sendable, plan.lanes, first_number=0, moved=False)
         if not chunks:
             await self._claim(run, plan, [], provider)
@@ -216,6 +220,9 @@ class Pipeline:
                 "batch %s comes again with %d chunks in doubt: %d messages are sent again, %d are settled",
                 lease.key.batch_id, len(lost), len(again), len(settled),
             )  # fmt: skip
+        if again and not isinstance(setup, Problem):
+            again = await self._turn(run, again, setup)
+            waiting = waiting or bool(run.waits_for)
         if settled or lost:
             cause = derived_id("resume", str(lease.token))
             finish = not again and not waiting
@@ -243,8 +250,15 @@ class Pipeline:
         """Tell whether a row's lane can be called now, and note what it waits for otherwise."""
         lane = plan.lanes[row.position]
         if lane.opened is None:
-            run.waits_for = lane.away
+            run.wait(lane.away, lane.seconds)
         return lane.opened is not None
+
+    async def _turn(self, run: Run, rows: Sequence[Row], setup: Setup) -> list[Row]:
+        """Return the rows whose numbers let them go now; the batch waits for the turn of the others."""
+        granted = await self._pacing.take(run, rows, setup.originations)
+        if granted.wait_seconds is not None:
+            run.wait("the number has no throughput left at this moment", granted.wait_seconds)
+        return list(granted.rows)
 
     async def _release(self, run: Run) -> None:
         try:

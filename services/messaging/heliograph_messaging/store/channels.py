@@ -72,9 +72,7 @@ class ChannelStore:
 class NumberStore:
     """The projection of numbers that the 10DLC registry announces."""
 
-    async def put(
-        self, conn: AsyncConnection, project: str, number: Number, *, parts_per_second: float, revision: int
-    ) -> None:
+    async def put(self, conn: AsyncConnection, project: str, number: Number, *, revision: int) -> None:
         """Take over what was announced, unless a later revision was announced before."""
         statement = insert(numbers).values(
             project=project,
@@ -83,7 +81,7 @@ class NumberStore:
             state=number.state,
             sms_capable=number.sms_capable,
             use_case=number.use_case,
-            parts_per_second=parts_per_second,
+            parts_per_second=number.parts_per_second,
             revision=revision,
         )
         names = ("kind", "state", "sms_capable", "use_case", "parts_per_second", "revision")
@@ -99,7 +97,8 @@ class NumberStore:
         """Return all numbers of a project."""
         query = select(numbers).where(numbers.c.project == project).order_by(numbers.c.number)
         return [
-            Number(row.number, row.kind, row.state, row.sms_capable, row.use_case) for row in await conn.execute(query)
+            Number(row.number, row.kind, row.state, row.sms_capable, row.use_case, row.parts_per_second)
+            for row in await conn.execute(query)
         ]
 
 

@@ -31,7 +31,7 @@ _ACQUIRE = text(
         SET lease_token = b.lease_token + 1, lease_until = clock_timestamp() + make_interval(secs => :lease)
         WHERE b.finish_time IS NULL AND b.lease_until <= clock_timestamp()
     RETURNING lease_token, claimed, provider, template_version,
-        extract(epoch FROM clock_timestamp() - started_at)::double precision AS age"""
+        extract(epoch FROM clock_timestamp() - progress_at)::double precision AS age"""
 )
 _STANDING = text(
     """SELECT finish_time IS NOT NULL AS finished,
@@ -69,7 +69,7 @@ _MOVE = text(
 )
 _GUARD = text(
     """UPDATE messaging.batches SET lease_until = clock_timestamp() + make_interval(secs => :lease),
-        finish_time = CASE WHEN :finished THEN CAST(:now AS timestamptz) END
+        progress_at = clock_timestamp(), finish_time = CASE WHEN :finished THEN CAST(:now AS timestamptz) END
     WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL"""
 )
 _SETTLE = text(

@@ -41,7 +41,8 @@ class NewBatch:
 class Lease:
     """The right to work on a batch until it runs out.
 
-    `claimed`: its rows are in the ledger already, sent through `provider` with `template_version`.
+    `claimed`: its rows are in the ledger already, sent through `provider` with `template_version`. `age_seconds` counts
+    from when some of its messages last got an outcome, or it was first seen.
     """
 
     key: BatchKey
