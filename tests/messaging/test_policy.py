@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from heliograph.common.v1 import limits_pb2
 from heliograph.messaging.v1 import dispatch_pb2, messages_pb2
 from heliograph_kit.testing import eventually
 from heliograph_messaging.domain.caps import MAX_LIMIT, MAX_WINDOW, Cap, Scope, Touched, passed
@@ -148,7 +149,7 @@ def capped(
         (lambda b: b.policy.caps.append(a_cap(WHOLE, 1, None)), "counts one source only"),
         (lambda b: b.policy.caps.append(a_cap(WHOLE, 1, MAX_WINDOW + timedelta(seconds=1))), "30 days"),
         (lambda b: b.policy.caps.append(a_cap(WHOLE, 1, timedelta(0))), "1 second"),
-        (lambda b: b.policy.quiet_time.MergeFrom(dispatch_pb2.QuietTime(start="9:00", end="10:00")), "HH:MM"),
+        (lambda b: b.policy.quiet_time.MergeFrom(limits_pb2.QuietTime(start="9:00", end="10:00")), "HH:MM"),
         (lambda b: b.recipients.ordinals.pop(), "ordinals"),
     ],
 )  # fmt: skip
@@ -187,10 +188,8 @@ async def test_who_is_refused_before_the_caps_does_not_count_and_who_is_in_quiet
     cap = a_cap(SOURCE, 1, None)
     first = capped(range(3), [cap])
     first.recipients.opted_out[0] = True
-    first.policy.quiet_time.MergeFrom(dispatch_pb2.QuietTime(start="00:00", end="23:59"))
-    zones = first.recipients.columns.add(path="Demographic.Timezone")
-    zones.values.extend(["Europe/Berlin", "Europe/Berlin"])
-    zones.counts.extend([1, 1, 0])
+    first.policy.quiet_time.MergeFrom(limits_pb2.QuietTime(start="00:00", end="23:59"))
+    first.recipients.time_zones.extend(["Europe/Berlin", "Europe/Berlin", ""])
     await service.dispatch(first)
     await service.done(3)
     assert [row.reason for row in await service.rows()] == ["ENDPOINT_OPT_OUT", "QUIET_TIME", ""]

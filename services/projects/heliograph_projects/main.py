@@ -14,6 +14,7 @@ from heliograph_projects.authenticator import OwnAuthenticator
 from heliograph_projects.config import ProjectsSettings
 from heliograph_projects.service import Projects
 from heliograph_projects.servicer import AccessServicer, ProjectServicer
+from heliograph_projects.settings import Settings
 from heliograph_projects.tables import mail, metadata
 
 PACKAGE = "heliograph_projects"
@@ -40,7 +41,7 @@ async def build(runtime: Runtime[ProjectsSettings]) -> None:
             log.info("stored the first key of this installation: %s", stored.name)
     runtime.add_servicer(
         projects_pb2_grpc.add_ProjectServiceServicer_to_server,
-        ProjectServicer(projects),
+        ProjectServicer(projects, Settings(runtime.database, runtime.clock)),
         "heliograph.projects.v1.ProjectService",
     )
     runtime.add_servicer(

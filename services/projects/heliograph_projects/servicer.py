@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
 from heliograph.common.v1 import access_pb2 as common_pb2
+from heliograph.common.v1 import limits_pb2
 from heliograph.projects.v1 import access_pb2, access_pb2_grpc, projects_pb2, projects_pb2_grpc
 from heliograph_kit.auth import current_principal
+from heliograph_kit.errors import Violations
 from heliograph_kit.instants import timestamp
 from heliograph_kit.names import InvalidName, parse_pattern
 from heliograph_kit.rpc import fingerprint
 from heliograph_projects.access import Access
 from heliograph_projects.domain import ApiKey, ApiKeyDraft, KeyRole, Project, ProjectDraft
 from heliograph_projects.service import Projects
+from heliograph_projects.settings import CampaignLimits, JourneyLimits, ProjectSettings, QuietTime, Settings
 from heliograph_projects.store import Actor, Asked
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -28,9 +33,10 @@ _ROLES = {common_pb2.Role.Value(f"ROLE_{role.value}"): role for role in KeyRole}
 class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
     """Projects over gRPC."""
 
-    def __init__(self, projects: Projects) -> None:
+    def __init__(self, projects: Projects, settings: Settings) -> None:
         """Take the use cases."""
         self._projects = projects
+        self._settings = settings
 
     async def CreateProject(self, request: projects_pb2.CreateProjectRequest, context: Context) -> projects_pb2.Project:
         """Create a project."""
@@ -52,6 +58,21 @@ class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
     async def DeleteProject(self, request: projects_pb2.DeleteProjectRequest, context: Context) -> projects_pb2.Project:
         """Delete a project."""
         return project_to_proto(await self._projects.delete(_project_id(request.name), _actor()))
+
+    async def GetProjectSettings(
+        self, request: projects_pb2.GetProjectSettingsRequest, context: Context
+    ) -> projects_pb2.ProjectSettings:
+        """Return what campaigns and journeys inherit."""
+        project = _settings_of(request.name)
+        return settings_to_proto(project, await self._settings.get(project))
+
+    async def UpdateProjectSettings(
+        self, request: projects_pb2.UpdateProjectSettingsRequest, context: Context
+    ) -> projects_pb2.ProjectSettings:
+        """Change what campaigns and journeys inherit."""
+        project = _settings_of(request.settings.name, field="settings.name")
+        changed = await self._settings.update(project, _settings_change(request), _actor())
+        return settings_to_proto(project, changed)
 
 
 class AccessServicer(access_pb2_grpc.AccessServiceServicer):
@@ -97,6 +118,42 @@ def project_to_proto(project: Project) -> projects_pb2.Project:
         create_time=timestamp(project.create_time),
         tags=project.tags,
     )
+
+
+def settings_to_proto(project: str, settings: ProjectSettings) -> projects_pb2.ProjectSettings:
+    """Return settings as they travel."""
+    return projects_pb2.ProjectSettings(
+        name=f"projects/{project}/settings",
+        campaign_limits=limits_pb2.CampaignLimits(**asdict(settings.campaign_limits)),
+        journey_limits=limits_pb2.JourneyLimits(**asdict(settings.journey_limits)),
+        quiet_time=limits_pb2.QuietTime(**asdict(settings.quiet_time)) if settings.quiet_time else None,
+        update_time=timestamp(settings.update_time),
+    )
+
+
+def _settings_change(
+    request: projects_pb2.UpdateProjectSettingsRequest,
+) -> Callable[[ProjectSettings], ProjectSettings]:
+    wish, mask = request.settings, set(request.update_mask.paths)
+    known = {"campaign_limits", "journey_limits", "quiet_time"}
+    violations = Violations()
+    for path in sorted(mask - known - {"*"}):
+        violations.add("update_mask", f"{path} cannot be updated", "INVALID_ARGUMENT")
+    violations.check()
+    if "*" in mask:
+        mask = known
+    mask = mask or known & {field.name for field, _ in wish.ListFields()}
+    campaigns, journeys = wish.campaign_limits, wish.journey_limits
+    values: dict[str, Any] = {
+        "campaign_limits": CampaignLimits(campaigns.daily, campaigns.total),
+        "journey_limits": JourneyLimits(journeys.daily, journeys.total, journeys.timeframe, journeys.timeframe_days),
+        "quiet_time": QuietTime(wish.quiet_time.start, wish.quiet_time.end) if wish.HasField("quiet_time") else None,
+    }
+    return lambda before: replace(before, **{name: values[name] for name in mask})
+
+
+def _settings_of(name: str, *, field: str = "name") -> str:
+    return parse_pattern(name, "projects/{project}/settings", field=field)["project"]
 
 
 def key_to_proto(key: ApiKey) -> access_pb2.ApiKey:

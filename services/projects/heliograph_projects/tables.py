@@ -36,6 +36,15 @@ api_keys = Table(
     Index("api_keys_newest", "create_time", "id"),
 )
 
+# What campaigns and journeys of a project inherit; a project that never changed it has no row.
+settings = Table(
+    "settings",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("values", JSONB, nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+)
+
 # What was answered to a request id, for each caller: one caller's ids never meet another's.
 requests = Table(
     "requests",

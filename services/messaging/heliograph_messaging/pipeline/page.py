@@ -102,18 +102,6 @@ class Values:
                 return None
 
 
-def column_cells(page: audience_pb2.MemberPage, path: str) -> list[Sequence[str]] | None:
-    """Return the values of a projected column for each recipient, None when the page does not carry it.
-
-    Raises:
-        BadPage: its counts do not fit.
-    """
-    for column in page.columns:
-        if column.path == path:
-            return _split(column, len(page.addresses))
-    return None
-
-
 def _split(column: audience_pb2.MemberColumn, count: int) -> list[Sequence[str]]:
     values = list(column.values)
     if not column.counts:

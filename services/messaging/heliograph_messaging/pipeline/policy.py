@@ -11,10 +11,9 @@ from heliograph.messaging.v1 import dispatch_pb2
 from heliograph_messaging.domain.caps import MAX_CAPS, MAX_LIMIT, MAX_WINDOW, Cap, Scope, passed
 from heliograph_messaging.domain.quiet import NoClockTime, QuietTime, clock_time
 from heliograph_messaging.pipeline.door import Passing, Refusal
-from heliograph_messaging.pipeline.page import BadPage, column_cells
+from heliograph_messaging.pipeline.page import BadPage
 from heliograph_messaging.store.touches import TouchStore
 
-TIMEZONE = "Demographic.Timezone"
 _TRANSACTIONAL = dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL
 _JOURNEY = dispatch_pb2.MESSAGE_CLASS_JOURNEY
 _SCOPES = {
@@ -46,6 +45,8 @@ def policy_of(batch: dispatch_pb2.DispatchBatch) -> Policy:
         raise BadPage("caps need the ordinals of the recipients")
     if not policy.HasField("quiet_time"):
         return Policy(caps, None)
+    if len(batch.recipients.time_zones) not in (0, len(batch.recipients.addresses)):
+        raise BadPage("quiet time needs the time zone of each recipient")
     try:
         quiet = QuietTime(clock_time(policy.quiet_time.start), clock_time(policy.quiet_time.end))
     except NoClockTime as error:
@@ -109,14 +110,13 @@ class QuietCheck:
         if not passing.batch.policy.HasField("quiet_time"):
             return {}
         quiet = policy_of(passing.batch).quiet_time
-        cells = column_cells(passing.batch.recipients, TIMEZONE)
-        if quiet is None or cells is None:
+        zones = passing.batch.recipients.time_zones
+        if quiet is None or not zones:
             return {}
         held: dict[str, bool] = {}
         refused: dict[int, Refusal] = {}
         for row in passing.rows:
-            cell = cells[row.position]
-            zone = cell[0] if cell else ""
+            zone = zones[row.position]
             if zone not in held:
                 held[zone] = quiet.holds(zone, passing.now)
             if held[zone]:
