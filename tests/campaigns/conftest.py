@@ -135,6 +135,7 @@ def values(migrated_database: MigratedDatabase, nats_url: str, crowd: Crowd) -> 
         "page_size": 50,
         "peer_segments": crowd.target,
         "peer_messaging": crowd.target,
+        "peer_projects": crowd.target,
         "migrate_on_start": False,
         "database_pool_size": 5,
     }

@@ -13,15 +13,20 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from heliograph.campaigns.v1 import campaigns_pb2 as pb
 from heliograph.campaigns.v1 import campaigns_pb2_grpc, events_pb2
+from heliograph.common.v1 import limits_pb2
+from heliograph.messaging.v1 import dispatch_pb2
+from heliograph.projects.v1 import projects_pb2
 from heliograph_campaigns.domain import Campaign, CampaignState, Content, Draft
 from heliograph_campaigns.tables import metadata
 from heliograph_kit import migrations
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.rpc import reason_of, violations_of
+from heliograph_kit.testing import eventually
 from heliograph_kit.testing.fixtures import INTERNAL_SECRET
 from tests.campaigns.builders import SEGMENT, SHOP, a_campaign, a_request, at, content, treatments
 from tests.campaigns.conftest import Service
 from tests.campaigns.crowd import Crowd
+from tests.campaigns.post import Post
 
 Status = grpc.StatusCode
 
@@ -176,6 +181,34 @@ async def test_a_campaign_comes_back_as_it_was_written(idle: Service) -> None:
         "tags",
     ):
         assert getattr(made, field) == getattr(written, field)
+
+
+async def test_a_campaign_inherits_what_the_project_says_when_it_is_created(
+    service: Service, crowd: Crowd, post: Post
+) -> None:
+    crowd.settings = projects_pb2.ProjectSettings(
+        campaign_limits=limits_pb2.CampaignLimits(daily=4, total=3),
+        quiet_time=limits_pb2.QuietTime(start="22:00", end="07:00"),
+    )
+    made = await service.create(limits=limits_pb2.CampaignLimits(total=1), paused=True)
+    crowd.settings = projects_pb2.ProjectSettings(campaign_limits=limits_pb2.CampaignLimits(daily=99))
+    assert (made.limits.daily, made.limits.total) == (0, 1)
+    assert (made.inherited_limits.daily, made.inherited_limits.total) == (4, 3)
+    changed = await service.stub.UpdateCampaign(
+        pb.UpdateCampaignRequest(
+            campaign=pb.Campaign(name=made.name, quiet_time=limits_pb2.QuietTime(start="12:00", end="13:00")),
+            update_mask=FieldMask(paths=["quiet_time"]),
+        )
+    )
+    assert changed.inherited_limits == made.inherited_limits
+    await service.stub.ResumeCampaign(pb.ResumeCampaignRequest(name=made.name))
+    await eventually(lambda: post.of(made.name))
+    told = post.of(made.name)[0].policy
+    assert [(cap.scope, cap.limit, cap.window.seconds) for cap in told.caps] == [
+        (dispatch_pb2.CAP_SCOPE_PROJECT, 4, 86_400),
+        (dispatch_pb2.CAP_SCOPE_SOURCE, 1, 0),
+    ]
+    assert (told.quiet_time.start, told.quiet_time.end) == ("12:00", "13:00")
 
 
 async def test_a_repeated_request_gets_the_first_answer(idle: Service) -> None:

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph.messaging.v1 import dispatch_pb2
 from heliograph.segments.v1 import audience_pb2
 from heliograph_campaigns.domain import (
     COHORTS,
@@ -17,12 +19,16 @@ from heliograph_campaigns.domain import (
     CampaignState,
     Content,
     Draft,
+    Inherited,
+    Limits,
+    QuietTime,
     Treatment,
     assignment,
     resumed_state,
     split,
 )
-from heliograph_campaigns.events import picked
+from heliograph_campaigns.events import picked, policy
+from heliograph_campaigns.rows import draft_from_json, draft_to_json
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TEMPLATE = Content(template="projects/shop/templates/hello")
@@ -64,6 +70,8 @@ def treatments(*sizes: int) -> tuple[Treatment, ...]:
         pytest.param(a_draft(content=Content(email_subject="s", email_text="t")), id="inline e-mail"),
         pytest.param(a_draft(channel="CUSTOM", content=Content(custom_data="x" * 5120)), id="the most custom data"),
         pytest.param(a_draft(tags={f"k{n}": "v" for n in range(50)}), id="fifty tags"),
+        pytest.param(a_draft(limits=Limits(100, 100)), id="the highest limits"),
+        pytest.param(a_draft(quiet_time=QuietTime("23:59", "00:00")), id="a quiet time over midnight"),
     ],
 )
 def test_drafts_at_the_limits_are_taken(draft: Draft) -> None:
@@ -74,6 +82,11 @@ def test_drafts_at_the_limits_are_taken(draft: Draft) -> None:
     ("draft", "expected"),
     [
         pytest.param(a_draft(display_name=""), ("display_name", "INVALID_LENGTH"), id="no name"),
+        pytest.param(a_draft(limits=Limits(101)), ("limits.daily", "OUT_OF_RANGE"), id="a daily limit above 100"),
+        pytest.param(a_draft(limits=Limits(0, -1)), ("limits.total", "OUT_OF_RANGE"), id="a negative total"),
+        pytest.param(
+            a_draft(quiet_time=QuietTime("22:00", "24:00")), ("quiet_time.end", "NOT_A_CLOCK_TIME"), id="24 o'clock"
+        ),
         pytest.param(a_draft(display_name="x" * 129), ("display_name", "INVALID_LENGTH"), id="a name too long"),
         pytest.param(a_draft(description="x" * 1001), ("description", "INVALID_LENGTH"), id="a description too long"),
         pytest.param(a_draft(channel="FAX"), ("channel", "UNKNOWN_CHANNEL"), id="an unknown channel"),
@@ -193,3 +206,43 @@ def test_picked_members_keep_their_ragged_columns(rows: list[list[str]], data: s
 )
 def test_what_a_resumed_campaign_becomes(start: datetime | None, expected: CampaignState) -> None:
     assert resumed_state(a_draft(start_time=start), NOW) is expected
+
+
+DAY = Duration(seconds=86_400)
+SOURCE, PROJECT = dispatch_pb2.CAP_SCOPE_SOURCE, dispatch_pb2.CAP_SCOPE_PROJECT
+
+
+@pytest.mark.parametrize(
+    ("own", "inherited", "caps"),
+    [
+        (Limits(), Limits(), []),
+        (Limits(), Limits(5, 2), [(PROJECT, 5, DAY), (SOURCE, 2, Duration())]),
+        (Limits(1), Limits(5, 2), [(SOURCE, 1, DAY), (SOURCE, 2, Duration())]),
+        (Limits(0, 9), Limits(5), [(PROJECT, 5, DAY), (SOURCE, 9, Duration())]),
+    ],
+    ids=["none", "the project's", "its own day, the project's total", "the project's day, its own total"],
+)
+def test_each_limit_is_the_campaigns_own_or_the_projects(
+    own: Limits, inherited: Limits, caps: list[tuple[int, int, Duration]]
+) -> None:
+    wanted = policy(a_draft(limits=own, inherited=Inherited(inherited)))
+    assert [(cap.scope, cap.limit, cap.window) for cap in wanted.caps] == caps
+    assert [cap.HasField("window") for cap in wanted.caps] == [bool(window.seconds) for _, _, window in caps]
+
+
+def test_a_quiet_time_of_its_own_takes_the_place_of_the_projects() -> None:
+    own, other = QuietTime("22:00", "07:00"), QuietTime("12:00", "13:00")
+    assert not policy(a_draft()).HasField("quiet_time")
+    assert policy(a_draft(inherited=Inherited(quiet_time=other))).quiet_time.start == "12:00"
+    assert policy(a_draft(quiet_time=own, inherited=Inherited(quiet_time=other))).quiet_time.end == "07:00"
+
+
+def test_drafts_of_before_there_were_limits_are_read_without_any() -> None:
+    stored = draft_to_json(a_draft())
+    for name in ("limits", "quiet_time", "inherited"):
+        del stored[name]
+    assert draft_from_json(stored) == a_draft()
+    full = a_draft(
+        limits=Limits(1, 2), quiet_time=QuietTime("1", "2"), inherited=Inherited(Limits(3), QuietTime("3", "4"))
+    )
+    assert draft_from_json(draft_to_json(full)) == full

@@ -30,7 +30,7 @@ from tests.campaigns.builders import SHOP, TEMPLATE, at, content
 from tests.campaigns.conftest import Service, Start
 
 pytestmark = pytest.mark.acceptance
-PACKAGES = tuple((f"heliograph_{name}", name) for name in ("campaigns", "segments", "messaging"))
+PACKAGES = tuple((f"heliograph_{name}", name) for name in ("campaigns", "segments", "messaging", "projects"))
 PEOPLE, OPTED_OUT, INACTIVE, ON_SMS = 300, 10, 5, 15
 
 
@@ -58,7 +58,7 @@ def values(migrated_database: MigratedDatabase, nats_url: str, tmp_path: Path) -
     }
     processes = {
         name: ServiceProcess(f"heliograph_{name}.main", service=name, directory=tmp_path, environment=environment)
-        for name in ("segments", "messaging")
+        for name in ("segments", "messaging", "projects")
     }
     try:
         for process in processes.values():

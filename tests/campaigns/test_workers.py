@@ -26,7 +26,7 @@ PEOPLE = 20_000
 @pytest.fixture
 def worker(values: dict[str, Any], tmp_path: Path) -> Iterator[ServiceProcess]:
     """A worker in a process of its own, not started yet; its lease is a second, its pages are 200."""
-    shared = ("database_url", "nats_url", "internal_secret", "peer_segments", "peer_messaging")
+    shared = ("database_url", "nats_url", "internal_secret", "peer_segments", "peer_messaging", "peer_projects")
     process = ServiceProcess(
         "heliograph_campaigns.main",
         service="campaigns",

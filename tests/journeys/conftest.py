@@ -128,6 +128,7 @@ def values(
         "template_cache_seconds": 0,
         "peer_segments": peer.target,
         "peer_messaging": peer.target,
+        "peer_projects": peer.target,
         "migrate_on_start": False,
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from heliograph.messaging.v1 import templates_pb2, templates_pb2_grpc
+from heliograph.projects.v1 import projects_pb2, projects_pb2_grpc
 from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc, segments_pb2, segments_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -24,8 +25,11 @@ class Peer(
     segments_pb2_grpc.SegmentServiceServicer,
     audience_pb2_grpc.AudienceServiceServicer,
     templates_pb2_grpc.TemplateServiceServicer,
+    projects_pb2_grpc.ProjectServiceServicer,
 ):
-    """What exists: members by segment, templates by name."""
+    """What exists: members by segment, templates by name, and the settings of the project."""
+
+    settings: projects_pb2.ProjectSettings = field(default_factory=projects_pb2.ProjectSettings)
 
     segments: dict[str, list[str]] = field(default_factory=dict)
     templates: dict[str, templates_pb2.Template] = field(default_factory=dict)
@@ -55,6 +59,11 @@ class Peer(
         if request.name not in self.segments:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such segment")
         return segments_pb2.Segment(name=request.name, version=1)
+
+    async def GetProjectSettings(
+        self, request: projects_pb2.GetProjectSettingsRequest, context: Context
+    ) -> projects_pb2.ProjectSettings:
+        return self.settings
 
     async def GetTemplate(self, request: templates_pb2.GetTemplateRequest, context: Context) -> templates_pb2.Template:
         if request.name not in self.templates or request.version > 3:
@@ -101,6 +110,7 @@ async def serving(peer: Peer) -> AsyncIterator[Peer]:
     segments_pb2_grpc.add_SegmentServiceServicer_to_server(peer, server)
     audience_pb2_grpc.add_AudienceServiceServicer_to_server(peer, server)
     templates_pb2_grpc.add_TemplateServiceServicer_to_server(peer, server)
+    projects_pb2_grpc.add_ProjectServiceServicer_to_server(peer, server)
     peer.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:

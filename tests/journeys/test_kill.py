@@ -66,7 +66,8 @@ async def test_everybody_takes_each_step_once_whatever_is_killed(
         environment={
             f"HELIOGRAPH_{name.upper()}": str(value)
             for name, value in (values | {"lease_seconds": 1, "claim_size": 1_000, "page_size": 500}).items()
-            if name in {"database_url", "nats_url", "internal_secret", "peer_segments", "peer_messaging"}
+            if name
+            in {"database_url", "nats_url", "internal_secret", "peer_segments", "peer_messaging", "peer_projects"}
         }
         | {
             "HELIOGRAPH_JOURNEYS_LEASE_SECONDS": "1",

@@ -6,11 +6,13 @@ Pure: no clock, no randomness, no IO. The rules are those of pinpoint-1 section 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COHORTS = 100
 MAX_ADDITIONAL_TREATMENTS = 4
@@ -19,6 +21,7 @@ MAX_DISPLAY_NAME = 128
 MAX_DESCRIPTION = 1_000
 MAX_CUSTOM_DATA_BYTES = 5 * 1024
 MAX_TAGS = 50
+MAX_LIMIT = 100
 DEFAULT_TREATMENT = "0"
 HOLDOUT = "holdout"
 CHANNELS = frozenset({"EMAIL", "SMS", "PUSH", "VOICE", "CUSTOM", "IN_APP"})
@@ -87,8 +90,32 @@ class Treatment:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Messages one endpoint may be the target of, in 24 hours and ever; 0 is no limit of one's own."""
+
+    daily: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class QuietTime:
+    """From `start` to `end`, both `HH:MM` and inside."""
+
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What the project's settings said when the campaign was created; later changes of theirs do not reach it."""
+
+    limits: Limits = Limits()
+    quiet_time: QuietTime | None = None
+
+
+@dataclass(frozen=True)
 class Draft:
-    """Everything about a campaign that its author decides."""
+    """Everything about a campaign that its author decides, and what it inherited when it was created."""
 
     display_name: str
     segment: str
@@ -100,6 +127,9 @@ class Draft:
     holdout_percent: int = 0
     start_time: datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = Limits()
+    quiet_time: QuietTime | None = None
+    inherited: Inherited = Inherited()
 
     def check(self, now: datetime, complain: Complain) -> None:
         """Tell `complain` everything that is wrong, whatever the state of anything else.
@@ -148,6 +178,16 @@ class Draft:
                 "OUT_OF_RANGE",
             )
         _check_tags(self.tags, complain)
+        self._check_limits(complain)
+
+    def _check_limits(self, complain: Complain) -> None:
+        for name in ("daily", "total"):
+            if not 0 <= getattr(self.limits, name) <= MAX_LIMIT:
+                complain(f"limits.{name}", f"must be 0 to {MAX_LIMIT}; 0 inherits the project's", "OUT_OF_RANGE")
+        for name in ("start", "end") if self.quiet_time else ():
+            if not _CLOCK.fullmatch(getattr(self.quiet_time, name)):
+                words = "must be a time of day of the form HH:MM, from 00:00 to 23:59"
+                complain(f"quiet_time.{name}", words, "NOT_A_CLOCK_TIME")
 
     def _check_shares(self, complain: Complain) -> None:
         treatments = self.additional_treatments

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from google.protobuf.duration_pb2 import Duration
+
 from heliograph.campaigns.v1 import events_pb2
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph.segments.v1 import audience_pb2
-from heliograph_campaigns.domain import Campaign, Content, RunState
+from heliograph_campaigns.domain import Campaign, Content, Draft, RunState
 from heliograph_kit.ids import derived_id
 from heliograph_kit.names import format_name
 from heliograph_kit.outbox import Outgoing
@@ -61,13 +63,32 @@ def run_updated(
     )
 
 
+def policy(draft: Draft) -> dispatch_pb2.DeliveryPolicy:
+    """Return what messaging is to check: the campaign's own figures, else what it inherited (pinpoint-1 1.2).
+
+    A campaign's own daily limit counts its own messages and takes the place of the project's, which counts all.
+    """
+    wanted = dispatch_pb2.DeliveryPolicy()
+    daily = draft.limits.daily or draft.inherited.limits.daily
+    if daily:
+        own = bool(draft.limits.daily)
+        scope = dispatch_pb2.CAP_SCOPE_SOURCE if own else dispatch_pb2.CAP_SCOPE_PROJECT
+        wanted.caps.add(scope=scope, limit=daily, window=Duration(seconds=86_400))
+    total = draft.limits.total or draft.inherited.limits.total
+    if total:
+        wanted.caps.add(scope=dispatch_pb2.CAP_SCOPE_SOURCE, limit=total)
+    if quiet := draft.quiet_time or draft.inherited.quiet_time:
+        wanted.quiet_time.start, wanted.quiet_time.end = quiet.start, quiet.end
+    return wanted
+
+
 def dispatch(
     *,
     project: str,
     campaign_id: str,
     run_id: str,
     treatment_id: str,
-    channel: str,
+    draft: Draft,
     content: Content,
     recipients: audience_pb2.MemberPage,
 ) -> Outgoing:
@@ -88,9 +109,10 @@ def dispatch(
                 run_id=run_id,
                 treatment_id=treatment_id,
             ),
-            channel=channel,
+            channel=draft.channel,
             content=content_to_proto(content),
             recipients=recipients,
+            policy=policy(draft),
         ),
         id=batch_id,
         project=project,

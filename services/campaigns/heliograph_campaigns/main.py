@@ -29,7 +29,7 @@ async def build(runtime: Runtime[CampaignsSettings]) -> None:
     settings = runtime.settings
     relay = runtime.use_mail(mail)
     store, outbox, inbox = CampaignStore(), runtime.outbox, Inbox(mail)
-    peers = Peers(runtime.peer("segments"), runtime.peer("messaging"))
+    peers = Peers(runtime.peer("segments"), runtime.peer("messaging"), runtime.peer("projects"))
     runner = Runner(
         database=runtime.database,
         store=store,

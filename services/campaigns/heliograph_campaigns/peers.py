@@ -1,4 +1,4 @@
-"""The other services as campaigns needs them: segments for the audience, messaging for templates."""
+"""The other services as campaigns needs them: segments for the audience, messaging for templates, projects for limits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 
 from heliograph.messaging.v1 import templates_pb2, templates_pb2_grpc
+from heliograph.projects.v1 import projects_pb2, projects_pb2_grpc
 from heliograph.segments.v1 import (
     audience_pb2,
     audience_pb2_grpc,
     segments_pb2,
     segments_pb2_grpc,
 )
-from heliograph_campaigns.domain import Content
+from heliograph_campaigns.domain import Content, Inherited, Limits, QuietTime
 from heliograph_campaigns.errors import SegmentUnusable, TemplateUnusable
 
 # A page of a large audience may take a while when the machine is busy; without an end a lost peer would hold the run.
@@ -22,13 +23,29 @@ _FREEZE_SECONDS = 300.0
 
 
 class Peers:
-    """Asks segments and messaging; implements what `service` and `runner` need."""
+    """Asks segments, messaging and projects; implements what `service` and `runner` need."""
 
-    def __init__(self, segments: grpc.aio.Channel, messaging: grpc.aio.Channel) -> None:
+    def __init__(self, segments: grpc.aio.Channel, messaging: grpc.aio.Channel, projects: grpc.aio.Channel) -> None:
         """Take the channels, which carry an internal token."""
         self._segments = segments_pb2_grpc.SegmentServiceStub(segments)
         self._audience = audience_pb2_grpc.AudienceServiceStub(segments)
         self._templates = templates_pb2_grpc.TemplateServiceStub(messaging)
+        self._projects = projects_pb2_grpc.ProjectServiceStub(projects)
+
+    async def inherited(self, project: str) -> Inherited:
+        """Return what a campaign of the project inherits now; of a project that is unknown there, nothing."""
+        request = projects_pb2.GetProjectSettingsRequest(name=f"projects/{project}/settings")
+        try:
+            settings = await self._projects.GetProjectSettings(request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return Inherited()
+            raise
+        limits, quiet = settings.campaign_limits, settings.quiet_time
+        return Inherited(
+            Limits(limits.daily, limits.total),
+            QuietTime(quiet.start, quiet.end) if settings.HasField("quiet_time") else None,
+        )
 
     async def segment_version(self, segment: str, version: int) -> int:
         """Return the version a campaign pins; 0 asks for the latest. Raises SegmentUnusable."""

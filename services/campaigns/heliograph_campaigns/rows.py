@@ -9,7 +9,17 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from heliograph_campaigns.domain import Campaign, CampaignState, Content, Draft, RunState, Treatment
+from heliograph_campaigns.domain import (
+    Campaign,
+    CampaignState,
+    Content,
+    Draft,
+    Inherited,
+    Limits,
+    QuietTime,
+    RunState,
+    Treatment,
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,19 @@ def draft_from_json(value: Mapping[str, Any]) -> Draft:
                 for treatment in value["additional_treatments"]
             ),
             "start_time": datetime.fromisoformat(start) if start else None,
+            # Campaigns of before these were known have none of them.
+            "limits": Limits(**value.get("limits", {})),
+            "quiet_time": _quiet_time(value),
+            "inherited": Inherited(
+                Limits(**value.get("inherited", {}).get("limits", {})), _quiet_time(value.get("inherited", {}))
+            ),
         }
     )
+
+
+def _quiet_time(value: Mapping[str, Any]) -> QuietTime | None:
+    quiet = value.get("quiet_time")
+    return QuietTime(**quiet) if quiet else None
 
 
 def changing_columns(campaign: Campaign) -> dict[str, Any]:

@@ -217,7 +217,7 @@ class Runner:
                 campaign_id=run.campaign_id,
                 run_id=run.id,
                 treatment_id=treatment,
-                channel=campaign.draft.channel,
+                draft=campaign.draft,
                 content=contents[int(treatment)],
                 recipients=events.picked(page, positions),
             )

@@ -35,6 +35,10 @@ class References(Protocol):
         """Return the version a campaign pins; 0 asks for the latest. Raises SegmentUnusable."""
         ...
 
+    async def inherited(self, project: str) -> domain.Inherited:
+        """Return what a campaign of the project inherits now."""
+        ...
+
     async def check_content(self, channel: str, content: domain.Content) -> None:
         """Look at a treatment's template. Raises TemplateUnusable."""
         ...
@@ -92,7 +96,7 @@ class Campaigns:
             return done
         now = self._clock.now()
         _check(project, draft, now, under="campaign")
-        draft = await self._pinned(draft)
+        draft = replace(await self._pinned(draft), inherited=await self._references.inherited(project))
         campaign = Campaign(
             project=project,
             id=self._new_id(),

@@ -11,7 +11,8 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from heliograph.campaigns.v1 import campaigns_pb2, campaigns_pb2_grpc
-from heliograph_campaigns.domain import Campaign, Draft, Treatment
+from heliograph.common.v1 import limits_pb2
+from heliograph_campaigns.domain import Campaign, Draft, Limits, QuietTime, Treatment
 from heliograph_campaigns.events import (
     campaign_name,
     content_from_proto,
@@ -36,6 +37,8 @@ _MUTABLE = (
     "holdout_percent",
     "schedule",
     "tags",
+    "limits",
+    "quiet_time",
 )
 _MAX_REQUEST_ID = 64
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -174,6 +177,10 @@ def draft_from_proto(campaign: campaigns_pb2.Campaign) -> Draft:
         holdout_percent=campaign.holdout_percent,
         start_time=_instant(start),
         tags=dict(campaign.tags),
+        limits=Limits(campaign.limits.daily, campaign.limits.total),
+        quiet_time=QuietTime(campaign.quiet_time.start, campaign.quiet_time.end)
+        if campaign.HasField("quiet_time")
+        else None,
     )
 
 
@@ -207,7 +214,19 @@ def campaign_to_proto(campaign: Campaign) -> campaigns_pb2.Campaign:
         create_time=timestamp(campaign.create_time),
         update_time=timestamp(campaign.update_time),
         tags=draft.tags,
+        limits=_limits(draft.limits),
+        quiet_time=_quiet_time(draft.quiet_time),
+        inherited_limits=_limits(draft.inherited.limits),
+        inherited_quiet_time=_quiet_time(draft.inherited.quiet_time),
     )
+
+
+def _limits(limits: Limits) -> limits_pb2.CampaignLimits:
+    return limits_pb2.CampaignLimits(daily=limits.daily, total=limits.total)
+
+
+def _quiet_time(quiet: QuietTime | None) -> limits_pb2.QuietTime | None:
+    return limits_pb2.QuietTime(start=quiet.start, end=quiet.end) if quiet else None
 
 
 def run_to_proto(report: RunReport) -> campaigns_pb2.Run:

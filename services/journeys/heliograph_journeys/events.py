@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from heliograph.journeys.v1 import events_pb2
@@ -12,7 +13,7 @@ from heliograph.messaging.v1 import dispatch_pb2
 from heliograph.messaging.v1 import events_pb2 as message_events_pb2
 from heliograph.segments.v1 import audience_pb2
 from heliograph.segments.v1 import events_pb2 as segments_events_pb2
-from heliograph_journeys.domain.journey import EVENT_BITS
+from heliograph_journeys.domain.journey import EVENT_BITS, Draft
 from heliograph_journeys.domain.moving import Moved
 from heliograph_journeys.domain.table import MessageStep, StepTable
 from heliograph_journeys.state import Journey, Run
@@ -84,6 +85,30 @@ def steps_taken(run: Run, table: StepTable, moved: Moved, now: datetime, move_id
     return announced
 
 
+def policy(draft: Draft) -> dispatch_pb2.DeliveryPolicy:
+    """Return what messaging is to check: the journey's own figures, else what it inherited (pinpoint-1 5.5).
+
+    Limits are overridden one by one: a journey with a total of its own still inherits the daily one.
+    """
+    wanted = dispatch_pb2.DeliveryPolicy()
+    own, inherited = draft.limits, draft.inherited.limits
+    if daily := own.daily or inherited.daily:
+        scope = dispatch_pb2.CAP_SCOPE_SOURCE if own.daily else dispatch_pb2.CAP_SCOPE_JOURNEYS
+        wanted.caps.add(scope=scope, limit=daily, window=Duration(seconds=86_400))
+    if draft.inherited.project_daily:
+        scope = dispatch_pb2.CAP_SCOPE_PROJECT
+        wanted.caps.add(scope=scope, limit=draft.inherited.project_daily, window=Duration(seconds=86_400))
+    if total := own.total or inherited.total:
+        wanted.caps.add(scope=dispatch_pb2.CAP_SCOPE_SOURCE, limit=total)
+    frame = own if own.timeframe else inherited
+    if frame.timeframe:
+        window = Duration(seconds=86_400 * frame.timeframe_days)
+        wanted.caps.add(scope=dispatch_pb2.CAP_SCOPE_JOURNEYS, limit=frame.timeframe, window=window)
+    if quiet := draft.quiet_time or draft.inherited.quiet_time:
+        wanted.quiet_time.start, wanted.quiet_time.end = quiet.start, quiet.end
+    return wanted
+
+
 def dispatch(
     run: Run, step: MessageStep, chunk_id: str, template_version: int, recipients: audience_pb2.MemberPage
 ) -> Outgoing:
@@ -103,6 +128,7 @@ def dispatch(
             origination_number=message.origination_number,
         ),
         recipients=recipients,
+        policy=policy(run.draft),
     )
     return Outgoing(dispatch_subject("journey", run.project), batch, batch_id, run.project)
 

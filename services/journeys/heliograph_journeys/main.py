@@ -34,7 +34,12 @@ async def build(runtime: Runtime[JourneysSettings]) -> None:
     runtime.use_mail(mail)
     outbox = runtime.outbox
     store, crowd, tables, bell = JourneyStore(), Crowd(), Tables(), Bell()
-    peers = Peers(runtime.peer("segments"), runtime.peer("messaging"), active_seconds=settings.template_cache_seconds)
+    peers = Peers(
+        runtime.peer("segments"),
+        runtime.peer("messaging"),
+        runtime.peer("projects"),
+        active_seconds=settings.template_cache_seconds,
+    )
     lease = timedelta(seconds=settings.lease_seconds)
     journeys = Journeys(
         database=database,

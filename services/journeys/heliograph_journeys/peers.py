@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import grpc
 
 from heliograph.messaging.v1 import templates_pb2, templates_pb2_grpc
+from heliograph.projects.v1 import projects_pb2, projects_pb2_grpc
 from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc, segments_pb2, segments_pb2_grpc
+from heliograph_journeys.domain.journey import Inherited, Limits, QuietTime
 
 _STREAM_SECONDS = 3_600.0
 _FREEZE_SECONDS = 300.0
@@ -38,12 +40,13 @@ class Frozen:
 
 
 class Peers:
-    """Asks segments and messaging."""
+    """Asks segments, messaging and projects."""
 
     def __init__(
         self,
         segments: grpc.aio.Channel,
         messaging: grpc.aio.Channel,
+        projects: grpc.aio.Channel,
         *,
         active_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
@@ -52,6 +55,7 @@ class Peers:
         self._segments = segments_pb2_grpc.SegmentServiceStub(segments)
         self._audience = audience_pb2_grpc.AudienceServiceStub(segments)
         self._templates = templates_pb2_grpc.TemplateServiceStub(messaging)
+        self._projects = projects_pb2_grpc.ProjectServiceStub(projects)
         self._active_seconds = active_seconds
         self._monotonic = monotonic
         # A version never changes; which one is active does.
@@ -84,6 +88,22 @@ class Peers:
             self._known.clear()
         self._known[name, version] = (self._monotonic() + self._active_seconds, template)
         return template
+
+    async def inherited(self, project: str) -> Inherited:
+        """Return what a journey of the project inherits now; of a project that is unknown there, nothing."""
+        request = projects_pb2.GetProjectSettingsRequest(name=f"projects/{project}/settings")
+        try:
+            settings = await self._projects.GetProjectSettings(request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return Inherited()
+            raise
+        limits, quiet = settings.journey_limits, settings.quiet_time
+        return Inherited(
+            Limits(limits.daily, limits.total, limits.timeframe, limits.timeframe_days),
+            settings.campaign_limits.daily,
+            QuietTime(quiet.start, quiet.end) if settings.HasField("quiet_time") else None,
+        )
 
     async def freeze(self, segment: str, version: int, snapshot_id: str) -> Frozen:
         """Freeze a segment; the same id gives the same snapshot.

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from heliograph_journeys import events
 from heliograph_journeys.crowd import Crowd, Participant
 from heliograph_journeys.domain.checking import Finding, check, field_of, review
-from heliograph_journeys.domain.journey import Draft, Message
+from heliograph_journeys.domain.journey import Draft, Inherited, Message
 from heliograph_journeys.domain.table import StepTable, type_of
 from heliograph_journeys.errors import (
     JourneyNotCancellable,
@@ -39,7 +39,11 @@ _ENDED = (JourneyState.DRAFT, JourneyState.COMPLETED, JourneyState.CANCELLED)
 
 
 class References(Protocol):
-    """What a review asks of segments and messaging."""
+    """What a review asks of segments and messaging, and publishing of projects."""
+
+    async def inherited(self, project: str) -> Inherited:
+        """Return what a journey of the project inherits now."""
+        ...
 
     async def has_segment(self, segment: str, version: int) -> bool:
         """Tell whether a segment exists."""
@@ -186,6 +190,7 @@ class Journeys:
         if journey.state is not JourneyState.DRAFT:
             raise JourneyNotPublishable(journey.name, journey.state)
         _require_ready(journey.name, await self._review(journey.draft, project))
+        inherited = await self._references.inherited(project)
         now = self._clock.now()
         async with self._database.transaction() as conn:
             current = await self._get(conn, project, id_, lock=True)
@@ -194,7 +199,8 @@ class Journeys:
             if current.revision != journey.revision:
                 raise StaleEtag
             start = max(now + self._publish_delay, journey.draft.start_time or now)
-            await self._store.add_run(conn, self._new_run(journey, start, now, traceparent))
+            published = replace(journey, draft=replace(journey.draft, inherited=inherited))
+            await self._store.add_run(conn, self._new_run(published, start, now, traceparent))
             active = await self._changed(conn, replace(current, state=JourneyState.ACTIVE, publish_time=now))
         self._wake()
         return active

@@ -36,6 +36,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "start_activity": ("start_activity",),
     "start_condition": ("segment", "segment_version"),
     "schedule": ("start_time",),
+    "limits": ("limits",),
+    "quiet_time": ("quiet_time",),
 }
 """What an update may change, and what of a draft belongs to it."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from heliograph.common.v1 import limits_pb2
 from heliograph.journeys.v1 import journeys_pb2
 from heliograph.messaging.v1 import events_pb2 as message_events_pb2
 from heliograph_journeys.crowd import Participant
@@ -18,9 +20,11 @@ from heliograph_journeys.domain.journey import (
     Doing,
     Draft,
     Holdout,
+    Limits,
     Message,
     MessageEvent,
     Nothing,
+    QuietTime,
     RandomSplit,
     Wait,
 )
@@ -53,6 +57,12 @@ def draft_from_proto(journey: journeys_pb2.Journey) -> Draft:
         segment=journey.start_condition.segment.segment,
         segment_version=journey.start_condition.segment.segment_version,
         start_time=start if schedule.HasField("start_time") else None,
+        limits=Limits(
+            journey.limits.daily, journey.limits.total, journey.limits.timeframe, journey.limits.timeframe_days
+        ),
+        quiet_time=QuietTime(journey.quiet_time.start, journey.quiet_time.end)
+        if journey.HasField("quiet_time")
+        else None,
     )
     violations.check()
     return draft
@@ -73,6 +83,8 @@ def journey_to_proto(journey: Journey) -> journeys_pb2.Journey:
         create_time=timestamp(journey.create_time),
         update_time=timestamp(journey.update_time),
         publish_time=timestamp(journey.publish_time),
+        limits=limits_pb2.JourneyLimits(**asdict(draft.limits)),
+        quiet_time=limits_pb2.QuietTime(**asdict(draft.quiet_time)) if draft.quiet_time else None,
     )
     if draft.segment:
         shown.start_condition.segment.segment = draft.segment

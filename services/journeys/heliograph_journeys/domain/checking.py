@@ -33,6 +33,7 @@ LONGEST_WAIT = timedelta(days=365)
 CHANNELS = ("EMAIL", "SMS")
 # An SMS can neither be opened nor complained about (pinpoint-1 5.8).
 _NOT_OF_SMS = frozenset({"OPENED", "COMPLAINED"})
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _ID = re.compile(r"[A-Za-z0-9]{1,100}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _DOES = {
@@ -59,7 +60,7 @@ def check(draft: Draft, project: str) -> list[Finding]:
 
     `project` is the id of the project; names of other projects' resources are refused.
     """
-    found = list(_outside(draft, project))
+    found = [*_outside(draft, project), *_limits(draft)]
     if len(draft.activities) > MOST_ACTIVITIES:
         words = f"has {len(draft.activities)} activities; at most {MOST_ACTIVITIES} are allowed"
         found.append(Finding("activities", "TOO_MANY_ACTIVITIES", words))
@@ -102,6 +103,20 @@ def field_of(id_: str, does: Doing) -> str:
     """Return the path of what an activity does, for example `activities[welcome].message`."""
     name = _DOES.get(does.type)
     return f"activities[{id_}].{name}" if name else f"activities[{id_}]"
+
+
+def _limits(draft: Draft) -> Iterator[Finding]:
+    limits = draft.limits
+    for name, most in (("daily", 100), ("total", 100), ("timeframe", 100), ("timeframe_days", 30)):
+        if not 0 <= getattr(limits, name) <= most:
+            yield Finding(f"limits.{name}", "OUT_OF_RANGE", f"must be 0 to {most}")
+    if bool(limits.timeframe) != bool(limits.timeframe_days):
+        words = "must be set together with timeframe, or both be 0"
+        yield Finding("limits.timeframe_days", "TIMEFRAME_INCOMPLETE", words)
+    for name in ("start", "end") if draft.quiet_time else ():
+        if not _CLOCK.fullmatch(getattr(draft.quiet_time, name)):
+            words = "must be a time of day of the form HH:MM, from 00:00 to 23:59"
+            yield Finding(f"quiet_time.{name}", "NOT_A_CLOCK_TIME", words)
 
 
 def _outside(draft: Draft, project: str) -> Iterator[Finding]:

@@ -109,8 +109,41 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Messages one endpoint may be the target of: in 24 hours, ever, and in so many days; 0 is no limit of one's own."""
+
+    daily: int = 0
+    total: int = 0
+    timeframe: int = 0
+    timeframe_days: int = 0
+
+
+@dataclass(frozen=True)
+class QuietTime:
+    """From `start` to `end`, both `HH:MM` and inside."""
+
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What the project's settings said when a journey was published; later changes of theirs do not reach it.
+
+    `project_daily` limits the messages of all campaigns and journeys together (pinpoint-1 1.2).
+    """
+
+    limits: Limits = Limits()
+    project_daily: int = 0
+    quiet_time: QuietTime | None = None
+
+
+@dataclass(frozen=True)
 class Draft:
-    """Everything an author decides about a journey. `segment` is a full name; empty while it is not chosen."""
+    """Everything an author decides about a journey. `segment` is a full name; empty while it is not chosen.
+
+    `inherited` is filled in when the journey is published.
+    """
 
     display_name: str
     description: str = ""
@@ -119,6 +152,9 @@ class Draft:
     segment: str = ""
     segment_version: int = 0
     start_time: datetime | None = None
+    limits: Limits = Limits()
+    quiet_time: QuietTime | None = None
+    inherited: Inherited = Inherited()
 
 
 def ways_out(does: Doing) -> list[tuple[str, str]]:
