@@ -64,6 +64,7 @@ class Consumer:
         max_ack_pending: int | None = None,
         on_dead: Callable[[Delivery, str], Awaitable[None]] | None = None,
         silence: timedelta = timedelta(seconds=30),
+        counts_crashes: bool = True,
     ) -> None:
         """Describe the consumer; `run` declares and works it.
 
@@ -86,6 +87,8 @@ class Consumer:
             max_ack_pending: most unacknowledged messages over all processes; by default room for 16 processes.
             on_dead: called before a message is given up (see `Inbox.burial`).
             silence: with messages waiting and none delivered for so long, the subscription is made anew.
+            counts_crashes: a message that was delivered very often without an outcome is given up. False where many
+                deliveries are ordinary (the handler answers `Retry` for hours) and the handler counts for itself.
         """
         if stream not in STREAMS:
             raise ValueError(f"stream {stream!r} is not declared in heliograph_kit.streams")
@@ -109,6 +112,7 @@ class Consumer:
         self._start = start
         self._max_ack_pending = max_ack_pending or max(1000, batch * concurrency * 16)
         self._silence = silence
+        self._counts_crashes = counts_crashes
         self._name = durable or ""
         self._letters = DeadLetters(bus, service)
         # By message id. Deliveries counted by the broker include crashes and Retry; these are the failures alone.
@@ -158,17 +162,25 @@ class Consumer:
                 return
             except (Unavailable, TimeoutError, nats.js.errors.ServiceUnavailableError) as error:
                 _log.warning("consumer %s cannot be declared yet: %s", self.durable, error)
-            await _pause(OUTAGE.delay(attempt, random.random()), stopping)  # noqa: S311
+            await pause(OUTAGE.delay(attempt, random.random()), stopping)  # noqa: S311
             attempt += 1
 
     async def _work(self, stopping: asyncio.Event) -> None:
+        troubles = 0
+        async for messages in self._incoming(stopping, lambda: self._batch):
+            troubles = troubles + 1 if await self._handle(messages) else 0
+            if troubles:
+                await pause(OUTAGE.delay(troubles, random.random()), stopping)  # noqa: S311
+
+    async def _incoming(self, stopping: asyncio.Event, size: Callable[[], int]) -> AsyncIterator[Sequence[Msg]]:
+        """Yield what the broker hands out, at most `size()` at a time, until told to stop; renew what breaks."""
         subscription = await PullSubscription.open(self._bus, self.stream, self._name)
         stop = asyncio.create_task(stopping.wait())
         last_delivery = time.monotonic()
         troubles = 0
         try:
             while not stopping.is_set():
-                fetch = asyncio.create_task(subscription.fetch(self._batch, _LINGER))
+                fetch = asyncio.create_task(subscription.fetch(size(), _LINGER))
                 try:
                     await asyncio.wait((fetch, stop), return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -181,11 +193,12 @@ class Consumer:
                 error = fetch.exception()
                 messages = fetch.result() if error is None else []
                 if messages:
-                    last_delivery = time.monotonic()
-                    troubles = troubles + 1 if await self._handle(messages) else 0
+                    yield messages
+                    last_delivery, troubles = time.monotonic(), 0
                 elif isinstance(error, (Silent, TimeoutError, nats.errors.Error)):
                     troubles += 1
                     subscription = await self._renewed(subscription, stopping)
+                    await pause(OUTAGE.delay(troubles, random.random()), stopping)  # noqa: S311
                 elif error is not None:
                     raise error
                 elif time.monotonic() - last_delivery > self._silence.total_seconds():
@@ -194,8 +207,6 @@ class Consumer:
                         self.silent_subscriptions += 1
                         _log.warning("consumer %s: messages wait but none comes, subscribing anew", self._name)
                         subscription = await self._renewed(subscription, stopping)
-                if troubles:
-                    await _pause(OUTAGE.delay(troubles, random.random()), stopping)  # noqa: S311
         finally:
             stop.cancel()
             await subscription.close()
@@ -240,7 +251,7 @@ class Consumer:
         return away
 
     async def _handle_alone(self, one: Held) -> bool:
-        if one.delivery.attempt > _CRASHES_PER_ATTEMPT * self._max_attempts:
+        if self._counts_crashes and one.delivery.attempt > _CRASHES_PER_ATTEMPT * self._max_attempts:
             await self._give_up(one, "NO_OUTCOME", f"delivered {one.delivery.attempt} times without an outcome")
             return False
         error = await self._try([one])
@@ -249,15 +260,15 @@ class Consumer:
         elif isinstance(error, CannotEverWork):
             await self._give_up(one, "CANNOT_EVER_WORK", str(error))
         elif isinstance(error, Retry):
-            excused = _count(self._excused, one.delivery.id)
+            excused = counted(self._excused, one.delivery.id)
             await self._later(one, error.delay or REDELIVERY.delay(excused, random.random()))  # noqa: S311
         elif is_outage(error):
-            excused = _count(self._excused, one.delivery.id)
+            excused = counted(self._excused, one.delivery.id)
             _log.warning("consumer %s: a dependency is away: %s", self._name, error)
             await self._later(one, OUTAGE.delay(excused, random.random()))  # noqa: S311
             return True
         else:
-            failures = _count(self._failures, one.delivery.id)
+            failures = counted(self._failures, one.delivery.id)
             _log.error("consumer %s: attempt %d at %s failed", self._name, failures, one.delivery.id, exc_info=error)
             if failures >= self._max_attempts:
                 await self._give_up(one, "ATTEMPTS_USED_UP", f"{type(error).__name__}: {error}")
@@ -298,10 +309,10 @@ class Consumer:
     async def _settle(self, held: Sequence[Held]) -> None:
         for one in held:
             self._forget(one)
-            await _answer(one.message.ack())
+            await answered(one.message.ack())
 
     async def _later(self, one: Held, delay: timedelta) -> None:
-        await _answer(one.message.nak(delay=max(delay.total_seconds(), 0.001)))
+        await answered(one.message.nak(delay=max(delay.total_seconds(), 0.001)))
 
     async def _give_up(self, one: Held, reason: str, detail: str) -> None:
         delivery = one.delivery
@@ -328,7 +339,7 @@ class Consumer:
             return
         counter("heliograph.consumer.dead").add(1, {**self._labels, "heliograph.reason": reason})
         self._forget(one)
-        await _answer(one.message.term())
+        await answered(one.message.term())
 
     def _forget(self, one: Held) -> None:
         self._failures.pop(one.delivery.id, None)
@@ -341,7 +352,7 @@ class Consumer:
                 await asyncio.sleep(self._ack_wait.total_seconds() / 3)
                 for one in held:
                     if not one.message.is_acked:
-                        await _answer(one.message.in_progress())
+                        await answered(one.message.in_progress())
 
         heartbeat = asyncio.create_task(renew())
         try:
@@ -351,7 +362,8 @@ class Consumer:
             await asyncio.gather(heartbeat, return_exceptions=True)
 
 
-def _count(counts: OrderedDict[str, int], key: str) -> int:
+def counted(counts: OrderedDict[str, int], key: str) -> int:
+    """Count a key up and return its count; the oldest of 100,000 keys is forgotten."""
     counts[key] = counts.get(key, 0) + 1
     counts.move_to_end(key)
     while len(counts) > _REMEMBERED:
@@ -359,7 +371,8 @@ def _count(counts: OrderedDict[str, int], key: str) -> int:
     return counts[key]
 
 
-async def _answer(answer: Awaitable[None]) -> None:
+async def answered(answer: Awaitable[None]) -> None:
+    """Send an acknowledgement."""
     # An acknowledgement that cannot be sent means one more delivery, which the inbox drops; nothing else to do.
     try:
         await answer
@@ -367,7 +380,8 @@ async def _answer(answer: Awaitable[None]) -> None:
         _log.warning("acknowledgement was not sent: %s", error)
 
 
-async def _pause(delay: timedelta, stopping: asyncio.Event) -> None:
+async def pause(delay: timedelta, stopping: asyncio.Event) -> None:
+    """Wait, but not when told to stop."""
     try:
         await asyncio.wait_for(stopping.wait(), delay.total_seconds())
     except TimeoutError:

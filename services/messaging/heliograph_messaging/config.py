@@ -25,13 +25,19 @@ class MessagingSettings(ServiceSettings):
         default=None, description="key under which the channels' secrets are stored, at least 32 characters"
     )
     transactional_concurrency: int = Field(
-        default=4, ge=1, le=64, description="batches of direct sends worked on at once in one process"
+        default=12, ge=1, le=64, description="batches of direct sends worked on at once in one process"
     )
     campaign_concurrency: int = Field(
-        default=4, ge=1, le=64, description="campaign batches worked on at once in one process"
+        default=12, ge=1, le=64, description="campaign batches worked on at once in one process"
     )
     journey_concurrency: int = Field(
-        default=2, ge=1, le=64, description="journey batches worked on at once in one process"
+        default=12, ge=1, le=64, description="journey batches worked on at once in one process"
+    )
+    project_concurrency: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="batches of one project and class worked on at once in one process; a slow provider holds up no more",
     )
     lease_seconds: float = Field(
         default=10, ge=3, le=300, description="how long a batch belongs to a worker that stopped renewing, seconds"

@@ -14,6 +14,7 @@ from heliograph.messaging.v1 import (
 )
 from heliograph_channels import PluginError
 from heliograph_kit.consumer import Consumer
+from heliograph_kit.fair import FairConsumer
 from heliograph_kit.ids import new_id
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, StartFailed, run_service
@@ -160,16 +161,18 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     ):
         durable = f"messaging-{message_class}"
         runtime.add_consumer(
-            Consumer(
+            # One delivery at a time, so that a batch is traced as a child of whoever produced it.
+            FairConsumer(
                 runtime.bus,
                 service="messaging",
                 stream="DISPATCH",
                 durable=durable,
                 subjects=[f"dispatch.{message_class}.*"],
                 handler=partial(pipeline.handle, consumer=durable),
-                # One at a time, so that a batch is traced as a child of whoever produced it.
-                batch=1,
                 concurrency=concurrency,
+                share=settings.project_concurrency,
+                # A batch may wait for its number's turns for hours; the ledger counts the workers that died with it.
+                counts_crashes=False,
                 # About as long as a lease: earlier, a batch that comes again would only find it alive.
                 ack_wait=timedelta(seconds=settings.lease_seconds),
                 on_dead=inbox.burial(database, durable),

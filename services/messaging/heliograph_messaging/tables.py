@@ -140,6 +140,8 @@ batches = Table(
     Column("create_time", _TIME, nullable=False),
     Column("started_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
     Column("progress_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+    # Leases in a row that were not given back: -1 after one that was.
+    Column("crash_count", Integer, nullable=False, server_default=text("0")),
     Column("claimed", Boolean, nullable=False, server_default=text("false")),
     Column("lease_token", BigInteger, nullable=False),
     Column("lease_until", _TIME, nullable=False),

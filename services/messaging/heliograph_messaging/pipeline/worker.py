@@ -37,6 +37,7 @@ from heliograph_messaging.store.ledger import LeaseLost, Ledger
 from heliograph_messaging.store.records import Finished, Held, OpenRow, Row, Settled
 
 _log = logging.getLogger(__name__)
+_MOST_CRASHES = 20
 
 
 class Pipeline:
@@ -108,7 +109,10 @@ class Pipeline:
         patient = run.hold.lease.age_seconds < self._settings.give_up_minutes * 60
         setup: Setup | Problem
         try:
-            setup = await self._setup.open(found)
+            if run.hold.lease.crashes > _MOST_CRASHES:
+                setup = Problem("FAILURE_PERMANENT", f"{run.hold.lease.crashes} workers died with this batch")
+            else:
+                setup = await self._setup.open(found)
         except Away as away:
             if patient:
                 raise Retry(away.detail, timedelta(seconds=away.seconds)) from None

@@ -28,9 +28,10 @@ _ACQUIRE = text(
     VALUES (:project, CAST(:batch AS uuid), :message_class, :source_name, :run_id, :treatment_id, :activity_id, :channel,
         :template, :template_version, :trace_id, :create_time, 1, clock_timestamp() + make_interval(secs => :lease))
     ON CONFLICT (project, batch_id) DO UPDATE
-        SET lease_token = b.lease_token + 1, lease_until = clock_timestamp() + make_interval(secs => :lease)
+        SET lease_token = b.lease_token + 1, lease_until = clock_timestamp() + make_interval(secs => :lease),
+            crash_count = b.crash_count + 1
         WHERE b.finish_time IS NULL AND b.lease_until <= clock_timestamp()
-    RETURNING lease_token, claimed, provider, template_version,
+    RETURNING lease_token, claimed, provider, template_version, crash_count,
         extract(epoch FROM clock_timestamp() - progress_at)::double precision AS age"""
 )
 _STANDING = text(
@@ -113,7 +114,7 @@ _LAST_CHUNK = text(
             WHERE project = :project AND batch_id = CAST(:batch AS uuid)), -1))"""
 )
 _RELEASE = text(
-    """UPDATE messaging.batches SET lease_until = clock_timestamp()
+    """UPDATE messaging.batches SET lease_until = clock_timestamp(), crash_count = -1
     WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL"""
 )
 _RENEW = text(
@@ -153,7 +154,9 @@ class Ledger:
             )
         ).one_or_none()
         if row is not None:
-            return Lease(batch.key, row.lease_token, row.claimed, row.provider, row.template_version, row.age)
+            return Lease(
+                batch.key, row.lease_token, row.claimed, row.provider, row.template_version, row.age, row.crash_count
+            )
         standing = (await conn.execute(_STANDING, batch.key.parameters())).one()
         return Finished() if standing.finished else Held(max(0.0, standing.seconds))
 

@@ -42,7 +42,8 @@ class Lease:
     """The right to work on a batch until it runs out.
 
     `claimed`: its rows are in the ledger already, sent through `provider` with `template_version`. `age_seconds` counts
-    from when some of its messages last got an outcome, or it was first seen.
+    from when some of its messages last got an outcome, or it was first seen. `crashes` counts the workers in a row that
+    never gave it back.
     """
 
     key: BatchKey
@@ -51,6 +52,7 @@ class Lease:
     provider: str
     template_version: int
     age_seconds: float
+    crashes: int
 
 
 @dataclass(frozen=True)

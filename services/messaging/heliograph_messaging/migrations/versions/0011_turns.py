@@ -1,4 +1,4 @@
-"""Turns at numbers, and when a batch last moved on."""
+"""Turns at numbers, when a batch last moved on, and how many workers died with it."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables and the column; the code of before does not look at them."""
+    """Create the tables and the columns; the code of before does not look at them."""
     op.execute(
         "CREATE TABLE messaging.calendars (project text, key text, free_at timestamptz NOT NULL, PRIMARY KEY (project, key))"
     )
@@ -18,3 +18,4 @@ def upgrade() -> None:
             part_count integer NOT NULL, PRIMARY KEY (project, batch_id, key))"""
     )
     op.execute("ALTER TABLE messaging.batches ADD COLUMN progress_at timestamptz NOT NULL DEFAULT clock_timestamp()")
+    op.execute("ALTER TABLE messaging.batches ADD COLUMN crash_count integer NOT NULL DEFAULT 0")
