@@ -17,6 +17,7 @@ from heliograph_kit.runtime import Runtime
 from heliograph_kit.streams import changes_subject, events_subject
 from heliograph_kit.testing import eventually
 from heliograph_segments.config import SegmentsSettings
+from heliograph_segments.service import audience as audience_module
 from tests.segments.builders import PARENT, a_segment, an_endpoint_message, having, lists
 from tests.segments.conftest import Api
 
@@ -141,6 +142,57 @@ async def test_pages_carry_the_fields_asked_for_as_columns(api: Api) -> None:
         "fields[2]": "UNKNOWN_FIELD",
         "page_size": "OUT_OF_RANGE",
     }
+
+
+# Whatever separates, escapes, ends or looks like nothing somewhere; only NUL cannot be kept.
+AWKWARD = (
+    "", " ", "\t", "\n", "\r\n", "\\", "\\N", "\\x00", "\\000", "\x01", "\x1e", "\x1f", "\x7f", "\x85", "\u2028", "\ufeff",
+    "null", "NULL", '"', "'", ",", "{}", "{1,2}", "[]", "%s", "%(wanted)s", ":project", "é", "e\u0301", "ß", "名前", "🙂", "\U0010ffff",
+    "a\tb", "\x1f\x1f", "x" * 40,
+)  # fmt: skip
+
+
+async def test_pages_carry_any_text_unchanged(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audience_module, "_READ_AT_ONCE", 4)
+    texts = {f"é🙂'\\{n}": text for n, text in enumerate(AWKWARD)}
+    users = {name: text and f"{text}{name}" for name, text in texts.items()}
+    await write(
+        api,
+        *(
+            an_endpoint_message(
+                name,
+                channel_type="CUSTOM" if text else "",
+                address=users[name],
+                demographic=endpoints_pb2.Demographic(time_zone=text),
+                attributes=lists(held=[text, text]),
+                user=endpoints_pb2.EndpointUser(user_id=users[name]),
+            )
+            for name, text in texts.items()
+        ),
+    )
+    gone = list(texts)[7]
+    await api.endpoints.DeleteEndpoint(endpoints_pb2.DeleteEndpointRequest(name=f"{PARENT}/endpoints/{gone}"))
+    del texts[gone]
+    segment = await api.segments.CreateSegment(a_segment())
+    snapshot = await frozen(api, segment.name)
+    fields = ("Attributes.held", "Address")
+    streamed = await pages(api, snapshot.name, *fields, size=2)
+    assert {len(page.ordinals) for page in streamed} <= {1, 2}
+    backwards = audience_pb2.ReadEndpointsRequest(project=PARENT, endpoint_ids=list(texts)[::-1], fields=fields)
+    for read, expected in (
+        (streamed, list(texts)),
+        ([await api.audience.ReadEndpoints(backwards)], list(texts)[::-1]),
+    ):
+        assert [name for page in read for name in page.endpoint_ids] == expected
+        assert [user for page in read for user in page.user_ids] == [users[name] for name in expected]
+        assert [address for page in read for address in page.addresses] == [users[name] for name in expected]
+        assert [zone for page in read for zone in page.time_zones] == [texts[name] for name in expected]
+        assert [channel for page in read for channel in page.channels] == [
+            "CUSTOM" if texts[name] else "" for name in expected
+        ]
+        held, addresses = ([value for page in read for value in page.columns[place].values] for place in (0, 1))
+        assert held == [texts[name] for name in expected for _ in range(2)]
+        assert addresses == [users[name] for name in expected if users[name]]
 
 
 def stamped(instant: datetime) -> Timestamp:

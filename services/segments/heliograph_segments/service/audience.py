@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 
 from pyroaring import BitMap
@@ -25,7 +25,9 @@ from heliograph_segments.store.members import Members, Projection
 DEFAULT_PAGE = 500
 MAX_PAGE = 1000
 MAX_READ = 1000
-_READ_AT_ONCE = 4000
+# Members that one statement reads; projected fields take as long to parse as so many of them for each fixed column.
+_READ_AT_ONCE = 8000
+_FIELDS_AS_MEMBER = 4
 _FORGET_EVERY = 3600.0
 _SNAPSHOT_ID = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -110,9 +112,11 @@ class Audiences:
         size, projection = page_size or DEFAULT_PAGE, Projection(fields)
         # A position above everything is behind the last member; the bitmap itself knows 32 bits only.
         first = ordinals.rank(after) if after < 2**32 else len(ordinals)
-        # One statement for several pages: the way to the database and back costs as much as hundreds of members.
-        step = size * max(1, _READ_AT_ONCE // size)
-        coming: asyncio.Task[list[Members]] | None = None
+        # One statement for several pages: the way to the database and back costs as much as a thousand members. But what
+        # comes back is parsed in one step, and must not hold the event loop for more than some milliseconds.
+        at_once = _READ_AT_ONCE // (1 + len(fields) // _FIELDS_AS_MEMBER)
+        step = size * max(1, at_once // size)
+        coming: asyncio.Task[Iterator[Members]] | None = None
         try:
             for start in range(first, len(ordinals), step):
                 current = coming or self._reading(project, projection, ordinals[start : start + step], size)
@@ -131,8 +135,8 @@ class Audiences:
 
     def _reading(
         self, project: str, projection: Projection, ordinals: BitMap, size: int
-    ) -> asyncio.Task[list[Members]]:
-        async def read() -> list[Members]:
+    ) -> asyncio.Task[Iterator[Members]]:
+        async def read() -> Iterator[Members]:
             async with self._database.transaction() as conn:
                 return await projection.by_ordinal(conn, project, list(ordinals), size)
 

@@ -1,30 +1,31 @@
-"""Pages of members in columns: one statement for some pages, one JSON document back, projection by the server."""
+"""Pages of members in columns: one statement and one row back for some pages, projection by the server.
+
+The columns that every member has come as blocks of bytes, which are split in one go: as JSON they cost the reader three
+times as much. Texts are put together as bytes with a NUL in between, the one character that no text of PostgreSQL holds.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
-from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from heliograph_kit.database import driver_connection
 from heliograph_segments.domain.fields import Field, Source, spelled
 
-_FIXED = (
-    "e.ordinal",
-    "e.endpoint_id",
-    "e.user_id",
-    "e.channel",
-    "e.address",
-    "e.opted_out",
-    "NOT e.active",
-    "e.cohort",
-    "coalesce(e.demographic ->> 'Timezone', '')",
+# A member's numbers and flags in eight bytes: the ordinal (at most 32 bits), the cohort (0 to 99), two bits.
+_COHORT_BITS, _FLAG_BITS = 8, 2
+_NUMBERS = (
+    f"int8send((e.ordinal << {_COHORT_BITS + _FLAG_BITS}) | (CAST(e.cohort AS bigint) << {_FLAG_BITS}) "
+    "| CASE WHEN e.opted_out THEN 2 ELSE 0 END | CASE WHEN e.active THEN 0 ELSE 1 END)"
 )
-_ISO = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24\\:MI\\:SS.MS"Z"')"""
+_TEXTS = ("e.endpoint_id", "e.user_id", "e.channel", "e.address", "coalesce(e.demographic ->> 'Timezone', '')")
+_ISO = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 _OWN = {
     "Id": "e.endpoint_id",
     "Address": "nullif(e.address, '')",
@@ -88,51 +89,84 @@ class Projection:
         self._names: dict[str, str] = {}
         expressions = [self._expression(field) for field in fields]
         joined = any(field.source is Source.USER_ATTRIBUTE for field in fields)
-        columns = ", ".join(f"json_agg({expression} ORDER BY {{order}})" for expression in (*_FIXED, *expressions))
-        # As text: the driver would parse the document with the slower parser of the standard library.
-        select = (
-            f"SELECT CAST(json_build_array({columns}) AS text) FROM segments.endpoints e{_USERS if joined else ''} "  # noqa: S608
-            "WHERE e.project = :project AND e.{column} = ANY (CAST(:wanted AS {kind}[]))"
+        columns = ", ".join(
+            [
+                f"string_agg({_NUMBERS}, ''::bytea ORDER BY {{order}})",
+                # Sent as the driver decodes them, in UTF-8.
+                *(f"string_agg(textsend({column}), '\\x00'::bytea ORDER BY {{order}})" for column in _TEXTS),
+                # As text: the driver would parse the document with the slower parser of the standard library.
+                *(f"CAST(json_agg({expression} ORDER BY {{order}}) AS text)" for expression in expressions),
+            ]
         )
-        self._by_ordinal = text(select.format(kind="bigint", column="ordinal", order="e.ordinal"))
-        order = "array_position(CAST(:wanted AS text[]), e.endpoint_key)"
-        self._by_key = text(select.format(kind="text", column="endpoint_key", order=order))
+        select = (
+            f"SELECT {columns} FROM segments.endpoints e{_USERS if joined else ''} "  # noqa: S608
+            "WHERE e.project = %(project)s AND e.{column} = ANY (CAST(%(wanted)s AS {kind}[]))"
+        )
+        self._by_ordinal = select.format(kind="bigint", column="ordinal", order="e.ordinal")
+        order = "array_position(CAST(%(wanted)s AS text[]), e.endpoint_key)"
+        self._by_key = select.format(kind="text", column="endpoint_key", order=order)
 
     def _expression(self, field: Field) -> str:
         if field.source is Source.OWN:
             return _OWN[field.name]
         name = f"f{len(self._names)}"
         self._names[name] = field.name
-        return f"{_DOCUMENTS[field.source]} -> CAST(:{name} AS text)"
+        return f"{_DOCUMENTS[field.source]} -> CAST(%({name})s AS text)"
 
     async def by_ordinal(
         self, conn: AsyncConnection, project: str, ordinals: Sequence[int], size: int
-    ) -> list[Members]:
-        """Return the members of ascending ordinals that still exist, in pages of `size` ordinals each."""
-        document = await self._read(conn, self._by_ordinal, project, ordinals)
-        pages: list[Members] = []
-        for start in range(0, len(ordinals), size):
-            page = ordinals[start : start + size]
-            first, last = bisect_left(document[0], page[0]), bisect_right(document[0], page[-1])
-            pages.append(_members([cells[first:last] for cells in document]))
-        return pages
+    ) -> Iterator[Members]:
+        """Return the members of ascending ordinals that still exist, in pages of `size` ordinals each.
+
+        All of them are read; a page is put together when its turn comes, so that the event loop is not held for long.
+        """
+        # Written as one text: the driver looks at each number of a list, which takes as long as all of the reading.
+        columns = await self._read(conn, self._by_ordinal, project, f"{{{str(list(ordinals))[1:-1]}}}")
+        return _paged(columns, ordinals, size)
 
     async def by_key(self, conn: AsyncConnection, project: str, keys: Sequence[str]) -> Members:
         """Return the endpoints of those keys that exist, in the order given."""
-        return _members(await self._read(conn, self._by_key, project, keys))
+        return _members(await self._read(conn, self._by_key, project, list(keys)))
 
     async def _read(
-        self, conn: AsyncConnection, statement: TextClause, project: str, wanted: Sequence[Any]
+        self, conn: AsyncConnection, statement: str, project: str, wanted: str | list[str]
     ) -> list[list[Any]]:
-        parameters = {"project": project, "wanted": list(wanted), **self._names}
-        document: list[list[Any] | None] = orjson.loads((await conn.execute(statement, parameters)).scalar_one())
-        return [cells or [] for cells in document]  # an aggregate over nobody is null
+        """Return the columns of `Members`, the projected ones as cells."""
+        driver = await driver_connection(conn)
+        async with driver.cursor(binary=True) as cursor:
+            await cursor.execute(statement, {"project": project, "wanted": wanted, **self._names})
+            row: Any = await cursor.fetchone()
+        numbers, *others = row
+        if numbers is None:  # an aggregate over nobody
+            return [[] for _ in range(4 + len(others))]
+        texts, documents = others[: len(_TEXTS)], others[len(_TEXTS) :]
+        ids, users, channels, addresses, zones = (block.decode().split("\x00") for block in texts)
+        ordinals, opted_out, inactive, cohorts = _unpacked(numbers)
+        return [
+            ordinals, ids, users, channels, addresses, opted_out, inactive, cohorts, zones,
+            *map(orjson.loads, documents),
+        ]  # fmt: skip
 
 
-def _members(document: list[list[Any]]) -> Members:
-    ordinals, ids, users, channels, addresses, opted_out, inactive, cohorts, zones, *projected = document
-    columns = [_column(cells) for cells in projected]
-    return Members(ordinals, ids, users, channels, addresses, opted_out, inactive, cohorts, zones, columns)
+def _paged(columns: list[list[Any]], ordinals: Sequence[int], size: int) -> Iterator[Members]:
+    for start in range(0, len(ordinals), size):
+        page = ordinals[start : start + size]
+        first, last = bisect_left(columns[0], page[0]), bisect_right(columns[0], page[-1])
+        yield _members([cells[first:last] for cells in columns])
+
+
+def _unpacked(block: bytes) -> tuple[list[int], list[bool], list[bool], list[int]]:
+    """Return the ordinals, who opted out, who is inactive, and the cohorts."""
+    numbers = np.frombuffer(block, ">i8").astype(np.int64)
+    cohorts = (numbers >> _FLAG_BITS) & ((1 << _COHORT_BITS) - 1)
+    ordinals = numbers >> (_COHORT_BITS + _FLAG_BITS)
+    return ordinals.tolist(), (numbers & 2 > 0).tolist(), (numbers & 1 > 0).tolist(), cohorts.tolist()
+
+
+def _members(columns: list[list[Any]]) -> Members:
+    ordinals, ids, users, channels, addresses, opted_out, inactive, cohorts, zones, *projected = columns
+    made = [_column(cells) for cells in projected]
+    return Members(ordinals, ids, users, channels, addresses, opted_out, inactive, cohorts, zones, made)
 
 
 def _column(cells: list[Any]) -> Column:
