@@ -148,6 +148,12 @@ async def _counted(parts: Servers, channel: grpc.aio.Channel) -> Figure:
         parent=PARENT,
         rules=_rules(segments_pb2.SegmentDimensions(attributes={"Plan": attribute}, metrics={"Score": metric})),
     )
+    # Counts of clauses wait for the index. Until it is loaded the record answers, and loading takes half of the machine.
+    loaded = await segments.CountSegment(
+        segments_pb2.CountSegmentRequest(parent=PARENT, rules=request.rules, with_clauses=True)
+    )
+    if loaded.from_record:
+        raise RuntimeError("the index is not loaded")
     ours, theirs, members = [], [], 0
     async with await psycopg.AsyncConnection.connect(parts.dsn, autocommit=True) as conn:
         for _ in range(_COUNTS):
@@ -162,7 +168,7 @@ async def _counted(parts: Servers, channel: grpc.aio.Channel) -> Figure:
     return figure(
         f"count of a segment over {PEOPLE:,} endpoints ({members:,} members), p50", percentile(ours, 0.5), "ms",
         bare=percentile(theirs, 0.5), against="one hand-written SQL count over the same table",
-        target="150 ms over 10 M with the index in memory, which comes later",
+        target="150 ms over 10 M (area audience)",
     )  # fmt: skip
 
 
