@@ -253,6 +253,19 @@ def test_comparing_finds_every_endpoint_that_differs_and_no_other(seed: int) -> 
     assert all(str(FIRST + position) in difference(one, other, position) for position in truth)
 
 
+def test_comparing_finds_nothing_where_thousands_of_texts_entered_in_portions_of_any_size() -> None:
+    rows = [
+        row(stored(EndpointUpdate(f"e{n}", "EMAIL", attributes={"order": [f"order-{n}"]}), FIRST + n))
+        for n in range(5300)
+    ]
+    whole, portions = Partition(3), Partition(3)
+    whole.put(rows)
+    for start in range(0, len(rows), 777):
+        portions.put(rows[start : start + 777])
+    assert not finished(differing(whole, portions))
+    assert not finished(differing(portions, whole))
+
+
 def test_kept_results_are_bounded_by_their_bytes_and_outlive_small_writes() -> None:
     partition = Partition(3)
     partition.put([row(stored(EndpointUpdate(f"e{n}", "EMAIL"), FIRST + n)) for n in range(20_000)])

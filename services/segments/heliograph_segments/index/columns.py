@@ -137,9 +137,12 @@ class TextColumn:
         known, lists = len(self.texts), len(self._numbers)
         texts = np.full(known + 1, -1, np.int64)
         texts[0] = 0
-        for after in range(0, known, _PARSED_AT_ONCE):
+        after = 0
+        while after < known:
+            # A portion ends early where the texts that were merged end.
             portion = self.texts.portion(after, min(_PARSED_AT_ONCE, known - after))
             texts[after + 1 : after + 1 + len(portion)] = [there.get(text, -1) for text in portion]
+            after += len(portion)
             yield
         codes = np.full(2 * max(len(texts), lists), -1, np.int64)
         codes[0 : 2 * len(texts) : 2] = np.where(texts < 0, -1, 2 * texts)
