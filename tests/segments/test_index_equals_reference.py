@@ -20,6 +20,8 @@ from pyroaring import BitMap
 from heliograph_segments.domain.endpoints import Endpoint, EndpointUpdate
 from heliograph_segments.domain.evaluator import matches
 from heliograph_segments.domain.segments import (
+    AttributeDimension,
+    AttributeOperator,
     Dimensions,
     Group,
     Listed,
@@ -186,6 +188,39 @@ def test_the_index_means_the_same_for_many_endpoints(seed: int, entry: Dimension
     truth = expected(audience, rules, NOW, {})
     assert found(partition, rules, NOW, {}) == truth
     assert found(partition, rules, NOW, {}) == truth
+
+
+@pytest.mark.parametrize(
+    ("texts", "longest"),
+    [(2, 1), (20, 1), (20, 2), (250, 4), (20, 5), (300, 2)],
+    ids=["two texts", "one each", "pairs", "as many as planes hold", "a list too long", "a text too many"],
+)
+@given(SEEDS)
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+def test_equality_means_the_same_for_lists_of_any_length_after_writes_and_restarts(
+    texts: int, longest: int, seed: int
+) -> None:
+    random = Random(seed)
+    audience: dict[int, Endpoint] = {}
+    partition = Partition(3)
+    for most in (1, longest, longest, 1):
+        changed = {FIRST + n for n in random.sample(range(5000), random.choice([1, 30, 1500]))}
+        changed |= {FIRST + n for n in range(700)} - audience.keys()
+        for ordinal in changed:
+            held = [f"t{random.randrange(texts)}" for _ in range(random.randint(0, most))]
+            audience[ordinal] = stored(EndpointUpdate(f"e{ordinal}", "EMAIL", attributes={"tags": held}), ordinal)
+        partition.put([row(audience[ordinal]) for ordinal in changed])
+        gone = random.sample(sorted(audience), 40)
+        partition.remove(gone)
+        for ordinal in gone:
+            del audience[ordinal]
+        if random.random() < 0.4:
+            partition = reread(partition)
+        for operator in (AttributeOperator.INCLUSIVE, AttributeOperator.EXCLUSIVE, AttributeOperator.INCLUSIVE):
+            values = tuple({f"t{random.randrange(texts + 1)}" for _ in range(random.choice([1, 2, 3, 4, 12]))})
+            asked = Dimensions(attributes={"tags": AttributeDimension(operator, values)})
+            rules = Rules(groups=(Group(dimensions=(asked,)),))
+            assert found(partition, rules, NOW, {}) == expected(audience, rules, NOW, {})
 
 
 @given(SEEDS, st.integers(0, 200_000), st.sampled_from([0.0, 0.001, 0.05, 0.07, 0.9, 1.0]))

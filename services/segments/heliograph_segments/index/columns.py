@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from heliograph_segments.domain.instants import instant_of
 from heliograph_segments.index.dictionary import Dictionary
+from heliograph_segments.index.planes import Planes, equal
 
 Arrays = dict[str, NDArray[Any]]
 _WIDTHS = (np.uint8, np.uint16, np.uint32)
@@ -42,29 +43,25 @@ class TextColumn:
         self._numbers: dict[bytes, int] = {}
         # The texts as instants, as far as they were needed: microseconds since 1970, `NO_INSTANT` for other texts.
         self._instants: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._planes = Planes()
 
     @property
     def nbytes(self) -> int:
         """Roughly how much memory is taken."""
-        return self.codes.nbytes + self.texts.nbytes + self._instants.nbytes + 200 * len(self._numbers)
-
-    @property
-    def has_lists(self) -> bool:
-        """Whether some endpoint has, or had, more than one value."""
-        return bool(self._numbers)
+        columns = self.codes.nbytes + self._planes.nbytes
+        return columns + self.texts.nbytes + self._instants.nbytes + 200 * len(self._numbers)
 
     def grow(self, capacity: int) -> None:
         """Make room for positions below `capacity`."""
         self.codes = _grown(self.codes, capacity, 0)
+        self._planes.grow(capacity)
 
-    def codes_of(self, held: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-        """Return the codes of what endpoints have."""
-        texts = list(dict.fromkeys(chain.from_iterable(held)))
+    def put(self, positions: NDArray[np.int64], values: Sequence[Sequence[str]], choices: NDArray[np.int64]) -> None:
+        """Give the endpoint at `positions[n]` the texts `values[choices[n]]`."""
+        texts = list(dict.fromkeys(chain.from_iterable(values)))
         known = dict(zip(texts, self.texts.codes(texts), strict=True))
-        return np.asarray([self._code([known[text] for text in values]) for values in held], np.int64)
-
-    def put(self, positions: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
-        """Set the codes at positions."""
+        self._planes.put(positions, values, choices, known, self.codes)
+        codes = np.asarray([self._code([known[text] for text in held]) for held in values], np.int64)[choices]
         greatest = codes.max(initial=0)
         if greatest > np.iinfo(self.codes.dtype).max:
             fitting = next(width for width in _WIDTHS if greatest <= np.iinfo(width).max)
@@ -74,6 +71,7 @@ class TextColumn:
     def clear(self, positions: NDArray[np.int64]) -> None:
         """Take away the values at positions."""
         self.codes[positions] = 0
+        self._planes.clear(positions)
 
     def values(self, position: int) -> list[str]:
         """Return what an endpoint has, in its order."""
@@ -88,7 +86,17 @@ class TextColumn:
         return [self.texts.text(code // 2)]
 
     def holding(self, wanted: NDArray[np.int64], codes: NDArray[Any]) -> Generator[None, None, NDArray[np.bool_]]:
-        """Return in which codes of this column one of the wanted text codes is, in steps."""
+        """Return in which codes of this column one of the wanted text codes is, in steps.
+
+        All of the column's are answered fastest: `codes` is then `self.codes` itself.
+        """
+        compared: NDArray[np.bool_] | None = None
+        if not self._numbers:
+            compared = equal(codes, (2 * wanted).tolist())
+        elif codes is self.codes:
+            compared = self._planes.holding(wanted.tolist())
+        if compared is not None:
+            return compared
         table = yield from self._table(wanted)
         mask = np.empty(len(codes), np.bool_)
         for begin in range(0, len(codes), _CODES_AT_ONCE):
@@ -169,6 +177,7 @@ class TextColumn:
         for length in arrays["lengths"].tolist():
             made._number(flat[at : at + length])
             at += length
+        made._planes.restore(made.codes, len(made.texts), arrays["flat"], arrays["lengths"].astype(np.int64))
         return made
 
     def _code(self, text_codes: Sequence[int]) -> int:

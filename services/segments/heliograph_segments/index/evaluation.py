@@ -249,8 +249,6 @@ def _texts(
     chosen = np.concatenate(found)
     if not len(chosen):
         return np.zeros(size, np.bool_)
-    if len(chosen) == 1 and not column.has_lists:
-        return np.asarray(codes == 2 * int(chosen[0]))
     return (yield from column.holding(chosen, codes))
 
 

@@ -91,7 +91,7 @@ class Partition:
                 column = columns.get(name)
                 if column is None:
                     column = columns[name] = TextColumn(self.capacity)
-                column.put(where[texts.places], column.codes_of(texts.values)[texts.choices])
+                column.put(where[texts.places], texts.values, texts.choices)
         for name, numbers in batch.metrics.items():
             if name not in self.metrics:
                 self.metrics[name] = NumberColumn(self.capacity)
