@@ -16,11 +16,13 @@ from rich.table import Column, Table
 
 from heliograph_kit.embedded import PortTaken, ServerFailed
 from heliograph_suite import audience
+from heliograph_suite.check.command import check
 from heliograph_suite.installation import DEFAULT_DIRECTORY, Installation, PortsTaken, read_state
 from heliograph_suite.supervisor import ChildState, StartFailed, Supervisor
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.add_typer(audience.app, name="audience")
+app.command()(check)
 console = Console()
 
 Directory = Annotated[Path, typer.Option("--dir", help="Folder of the installation.")]
