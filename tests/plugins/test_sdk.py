@@ -194,6 +194,22 @@ def test_good_settings_have_no_problems() -> None:
     assert Draft202012Validator(SCHEMA).is_valid(GOOD)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "value", "fits"),
+    [
+        ("^[a-z]*$", "abc\n", False),  # Python's own $ would let it pass, and into a line of a protocol
+        ("^[a-z]*$", "abc", True),
+        (r"^\$[$a]$", "$$", True),
+        (r"^\$[$a]$", "$$\n", False),
+        (r"^([a-z]+)?$|^x\]$", "x]", True),
+        ("b", "abc\n", True),
+    ],
+)
+def test_a_pattern_ends_where_the_value_ends(pattern: str, value: str, fits: bool) -> None:
+    schema = {"type": "object", "properties": {"host": {"type": "string", "pattern": pattern}}}
+    assert (problems_of(schema, {"host": value}) == []) is fits
+
+
 def test_missing_settings_are_all_named_at_once() -> None:
     assert problems_of(SCHEMA, {}) == [Problem("host", "is required"), Problem("port", "is required")]
 

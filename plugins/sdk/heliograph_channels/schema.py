@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 __all__ = ["Problem", "problems_of", "secret_fields", "with_defaults"]
@@ -26,6 +27,7 @@ _CHECKED = {
     "minimum",
 }
 _CHECKED |= {"maximum", "exclusiveMinimum", "minLength", "maxLength", "pattern"}
+_DOLLAR = re.compile(r"(\\.|\[(?:\\.|[^\]\\])*\])|\$", re.DOTALL)
 _TYPES: dict[str, Callable[[object], bool]] = {
     "object": lambda value: isinstance(value, Mapping),
     "array": lambda value: isinstance(value, list | tuple),
@@ -95,8 +97,14 @@ def _check_text(schema: Mapping[str, object], value: str, path: str) -> Iterator
         yield Problem(path, f"must have at least {schema['minLength']} characters")
     if "maxLength" in schema and len(value) > cast(int, schema["maxLength"]):
         yield Problem(path, f"must have at most {schema['maxLength']} characters")
-    if "pattern" in schema and not re.search(cast(str, schema["pattern"]), value):
+    if "pattern" in schema and not _compiled(cast(str, schema["pattern"])).search(value):
         yield Problem(path, f"must match {schema['pattern']}")
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compile with the `$` of JSON schemas, which Python's is not: that one lets a line break follow."""
+    return re.compile(_DOLLAR.sub(lambda match: match[1] or r"\Z", pattern))
 
 
 def _check_number(schema: Mapping[str, object], value: float, path: str) -> Iterator[Problem]:
