@@ -18,7 +18,13 @@ from heliograph_channels import ChannelProvider, DecisionState, Kind, Registrar,
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "plugin-guide.md").read_text()
-BUNDLED = ("simulator", "smtp", "webhook", "template")  # the template is installed by whoever copies it, not by us
+BUNDLED = (
+    "ses",
+    "simulator",
+    "smtp",
+    "webhook",
+    "template",
+)  # the template is installed by whoever copies it, not by us
 
 
 def documented(name: str) -> bool:
