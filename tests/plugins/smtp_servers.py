@@ -78,7 +78,7 @@ class RealServer:
             tls_context=context if starttls else None,
             require_starttls=starttls,
             authenticator=self._authenticate if self.login else None,
-            auth_required=self.login,
+            auth_required=self.login and context is not None,  # it warns of a login in the clear
             auth_require_tls=bool(context),
             enable_SMTPUTF8=self.utf8,
         )
@@ -148,6 +148,7 @@ class UglyServer:
     script: Callable[[str, int], bytes | None]
     taken: list[bytes] = field(default_factory=list)
     said: list[tuple[int, str]] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
     writes: list[bytes] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -182,6 +183,7 @@ class UglyServer:
             while line := await reader.readline():
                 word = line[:4].decode().upper().strip()
                 self.said.append((number, word))
+                self.lines.append(line)
                 if not self._answer(writer, word, number):
                     return
                 if word == "QUIT":

@@ -79,7 +79,7 @@ class Delivery:
                 wire.sent += 1
                 follower = self._next(wire) if pipelining and more(wire) else None
                 dotted = True
-                wire.write(content + (_commands(follower.frame, wire) if follower else b""))
+                wire.write(content + (_commands(follower.frame, wire, self._account.notices) if follower else b""))
                 reply = await wire.read(self._account.content_timeout)
                 self.settle(current, _outcome(current.frame, reply))
                 if reply.code == 421:
@@ -102,6 +102,8 @@ class Delivery:
             size = wire.extensions.get("SIZE", "")
             if job.frame.needs_utf8 and "SMTPUTF8" not in wire.extensions:
                 self.settle(job, Unsupported("SMTPUTF8"))
+            elif not job.frame.content.isascii() and "8BITMIME" not in wire.extensions:
+                self.settle(job, Unsupported("8BITMIME"))
             elif size.isdigit() and 0 < int(size) < len(job.frame.content):
                 detail = f"the server takes at most {size} octets"
                 self.settle(job, Rejected(RejectReason.INVALID_CONTENT, retryable=False, detail=detail))
@@ -116,7 +118,7 @@ class Delivery:
         time = self._account.command_timeout
         if pipelining:
             if not opened:
-                wire.write((b"RSET\r\n" if reset else b"") + _commands(job.frame, wire))
+                wire.write((b"RSET\r\n" if reset else b"") + _commands(job.frame, wire, self._account.notices))
                 if reset:
                     _go_on(await wire.read(time))
             mail = _go_on(await wire.read(time))
@@ -124,7 +126,7 @@ class Delivery:
             return mail, rcpt, _go_on(await wire.read(time))
         if reset:
             _go_on(await wire.command("RSET", time))
-        first, second, third = _lines(job.frame, wire)
+        first, second, third = _lines(job.frame, wire, self._account.notices)
         wire.write(first)
         mail = _go_on(await wire.read(time))
         if mail.code >= 300:
@@ -146,13 +148,32 @@ class Delivery:
             self.settle(job, Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=why))
 
 
-def _lines(frame: Frame, wire: Wire) -> tuple[bytes, bytes, bytes]:
-    utf8 = b" SMTPUTF8" if frame.needs_utf8 and "SMTPUTF8" in wire.extensions else b""
-    return b"MAIL FROM:" + frame.mail_from + utf8 + b"\r\n", b"RCPT TO:" + frame.rcpt_to + b"\r\n", b"DATA\r\n"
+def _lines(frame: Frame, wire: Wire, notices: str) -> tuple[bytes, bytes, bytes]:
+    """Write MAIL, RCPT and DATA with the parameters this server understands."""
+    offered = wire.extensions
+    mail, rcpt = b"MAIL FROM:" + frame.mail_from, b"RCPT TO:" + frame.rcpt_to
+    if "SIZE" in offered:
+        mail += b" SIZE=%d" % (len(frame.content) - 3)  # RFC 1870; the final dot is not counted
+    if not frame.content.isascii():
+        mail += b" BODY=8BITMIME"
+    if frame.needs_utf8 and "SMTPUTF8" in offered:
+        mail += b" SMTPUTF8"
+    if notices and "DSN" in offered:
+        # RFC 3461: the id comes back as Original-Envelope-Id, of the message only its header.
+        mail += b" RET=HDRS ENVID=" + frame.message_id.partition("@")[0].encode()
+        rcpt += b" NOTIFY=" + (b"SUCCESS,FAILURE,DELAY" if notices == "delivery" else b"FAILURE,DELAY")
+        if frame.rcpt_to.isascii():
+            rcpt += b" ORCPT=rfc822;" + _xtext(frame.rcpt_to[1:-1])
+    return mail + b"\r\n", rcpt + b"\r\n", b"DATA\r\n"
 
 
-def _commands(frame: Frame, wire: Wire) -> bytes:
-    return b"".join(_lines(frame, wire))
+def _xtext(octets: bytes) -> bytes:
+    """Encode what must not stand in a parameter (RFC 3461 4); an address has neither blanks nor control characters."""
+    return octets.replace(b"+", b"+2B").replace(b"=", b"+3D")
+
+
+def _commands(frame: Frame, wire: Wire, notices: str) -> bytes:
+    return b"".join(_lines(frame, wire, notices))
 
 
 def _go_on(reply: Reply) -> Reply:

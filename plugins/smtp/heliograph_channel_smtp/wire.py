@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
+import hmac
 import ssl
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -28,11 +30,15 @@ class BadCredentials(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """Where and how to connect. Times are seconds. The password never shows in a repr."""
+    """Where and how to connect. Times are seconds. The password never shows in a repr.
+
+    `security`: `starttls` encrypts or does not send, `opportunistic` encrypts when the server offers it, `tls` from the
+    start. `notices` are the delivery status notifications to ask for, where the server offers them (RFC 3461).
+    """
 
     host: str
     port: int
-    security: Literal["none", "starttls", "tls"]
+    security: Literal["none", "opportunistic", "starttls", "tls"]
     helo_name: str
     username: str
     password: str
@@ -40,6 +46,7 @@ class Account:
     connect_timeout: float
     command_timeout: float
     content_timeout: float
+    notices: Literal["", "failure", "delivery"] = ""
 
     def __repr__(self) -> str:
         """Name the server only."""
@@ -60,6 +67,7 @@ class Wire(asyncio.Protocol):
         self._writable.set()
         self._closed = asyncio.Event()
         self.lost: str | None = None
+        self.encrypted = False
         self.extensions: dict[str, str] = {}
         self.sent = 0
         self.idle_since = 0.0
@@ -172,6 +180,7 @@ class Wire(asyncio.Protocol):
             self._transport, self, context, server_hostname=host, ssl_handshake_timeout=timeout
         )
         self._transport = cast(asyncio.Transport, encrypted)
+        self.encrypted = True
 
     def quit(self) -> None:
         """Take leave politely and close; does not wait."""
@@ -227,6 +236,7 @@ async def connect(account: Account) -> Wire:
                 ssl=implicit,
                 server_hostname=account.host if implicit else None,
             )
+            wire.encrypted = implicit is not None
             await _greet(wire, account)
         return wire
     except TimeoutError:
@@ -251,9 +261,11 @@ async def _greet(wire: Wire, account: Account) -> None:
     if hello.code != 220:
         raise Lost(f"the server greeted with {hello.text}")
     await _ehlo(wire, account)
-    if account.security == "starttls":
-        if "STARTTLS" not in wire.extensions or account.tls is None:
-            raise Lost("the server does not offer STARTTLS, which the settings ask for")
+    offered = "STARTTLS" in wire.extensions
+    if account.security == "starttls" and not offered:
+        raise Lost("the server does not offer STARTTLS, which the settings ask for")
+    if account.security in ("starttls", "opportunistic") and offered and account.tls is not None:
+        # A failure here is no reason to go on in the clear, not even when encryption was only wished for.
         reply = await wire.command("STARTTLS", time)
         if reply.code != 220:
             raise Lost(f"STARTTLS was answered {reply.text}")
@@ -280,18 +292,34 @@ async def _log_in(wire: Wire, account: Account) -> None:
     time = account.command_timeout
     offered = wire.extensions.get("AUTH", "").upper().split()
     user, password = account.username.encode(), account.password.encode()
-    if "PLAIN" in offered:
+    # CRAM-MD5 hides the password from whoever listens, and wants the server to know it in the clear: the last choice on
+    # an encrypted connection, the first on another.
+    order = ("PLAIN", "LOGIN", "CRAM-MD5") if wire.encrypted else ("CRAM-MD5", "PLAIN", "LOGIN")
+    mechanism = next((name for name in order if name in offered), None)
+    if mechanism == "PLAIN":
         reply = await wire.command("AUTH PLAIN " + b64encode(b"\0" + user + b"\0" + password).decode(), time)
-    elif "LOGIN" in offered:
+    elif mechanism == "LOGIN":
         reply = await wire.command("AUTH LOGIN", time)
         for secret in (user, password):
             if reply.code == 334:
                 reply = await wire.command(b64encode(secret).decode(), time)
+    elif mechanism == "CRAM-MD5":
+        reply = await wire.command("AUTH CRAM-MD5", time)
+        if reply.code == 334:
+            reply = await wire.command(_challenged(reply, user, password), time)
     else:
-        raise BadCredentials("the server offers neither AUTH PLAIN nor AUTH LOGIN")
+        raise BadCredentials("the server offers none of AUTH PLAIN, LOGIN and CRAM-MD5")
     if reply.code == 235:
         return
     # Only the code is told: some servers repeat in their answer what they were given.
     if reply.code >= 500:
         raise BadCredentials(f"the login was answered {reply.code}")
     raise Lost(f"the login was answered {reply.code}")
+
+
+def _challenged(reply: Reply, user: bytes, password: bytes) -> str:
+    try:
+        challenge = b64decode(reply.lines[0], validate=True)
+    except (binascii.Error, IndexError):
+        raise Lost("the challenge of CRAM-MD5 is not base64") from None
+    return b64encode(user + b" " + hmac.new(password, challenge, "md5").hexdigest().encode()).decode()
