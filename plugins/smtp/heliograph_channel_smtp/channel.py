@@ -6,12 +6,19 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from heliograph_channel_smtp.delivery import Delivery, Job
-from heliograph_channel_smtp.headers import BadHeader, mailbox
+from heliograph_channel_smtp.dkim import Identity, load_key
+from heliograph_channel_smtp.envelopes import Finish, Verp
+from heliograph_channel_smtp.imap import ImapAccount
+from heliograph_channel_smtp.listener import BounceListener
+from heliograph_channel_smtp.mailboxes import ImapFolder, Mailbox, Maildir
 from heliograph_channel_smtp.mime import Frame, frame
 from heliograph_channel_smtp.pool import NoConnection, Pool
+from heliograph_channel_smtp.settings import SCHEMA, listens, problems_between
 from heliograph_channel_smtp.wire import Account, Lost
 from heliograph_channels import (
     Capabilities,
@@ -21,98 +28,14 @@ from heliograph_channels import (
     OutgoingMessage,
     Problem,
     ProviderContext,
+    Rejected,
     Sender,
     SendResult,
     Unknown,
-    email_problem,
     with_defaults,
 )
 
 __all__ = ["SmtpChannel"]
-
-
-def _seconds(default: float, description: str) -> dict[str, object]:
-    return {"type": "number", "exclusiveMinimum": 0, "maximum": 600, "default": default, "description": description}
-
-
-SCHEMA: dict[str, object] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["host", "from_address"],
-    "properties": {
-        "host": {
-            "type": "string",
-            "pattern": r"^[A-Za-z0-9._:-]{1,253}$",
-            "description": "Name or address of the server.",
-        },
-        "port": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 65535,
-            "default": 587,
-            "description": "Port of the server.",
-        },
-        "security": {
-            "type": "string",
-            "enum": ["starttls", "tls", "none"],
-            "default": "starttls",
-            "description": "starttls: encrypt after the greeting, or do not send; tls: from the start (port 465); none.",
-        },
-        "ca_file": {
-            "type": "string",
-            "minLength": 1,
-            "description": "PEM file of the authorities to trust instead of the system's.",
-        },
-        "username": {"type": "string", "maxLength": 500, "default": "", "description": "Login; empty = none."},
-        "password": {
-            "type": "string",
-            "maxLength": 500,
-            "default": "",
-            "writeOnly": True,
-            "description": "Its password.",
-        },
-        "allow_insecure_login": {
-            "type": "boolean",
-            "default": False,
-            "description": "Whether the password may travel unencrypted. For a server on this machine only.",
-        },
-        "from_address": {
-            "type": "string",
-            "maxLength": 400,
-            "description": "Sender of messages that name none: name@domain or Name <name@domain>.",
-        },
-        "envelope_from": {
-            "type": "string",
-            "maxLength": 254,
-            "default": "",
-            "description": "Address that bounces return to; empty = the sender's.",
-        },
-        "helo_name": {
-            "type": "string",
-            "pattern": r"^[A-Za-z0-9.\[\]:-]{1,253}$",
-            "default": "localhost",
-            "description": "Name this machine gives itself in EHLO.",
-        },
-        "connections": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 100,
-            "default": 8,
-            "description": "Most connections at once.",
-        },
-        "messages_per_connection": {
-            "type": "integer",
-            "minimum": 0,
-            "default": 1000,
-            "description": "After how many messages a connection is replaced; 0 = never.",
-        },
-        "idle_seconds": _seconds(30, "How long an unused connection is kept, in seconds."),
-        "connect_timeout": _seconds(15, "Most seconds until a connection is encrypted and logged in."),
-        "command_timeout": _seconds(60, "Most seconds to wait for the answer to a command."),
-        "content_timeout": _seconds(120, "Most seconds to wait for the answer to a message."),
-    },
-}
 
 
 class SmtpChannel(ChannelProvider):
@@ -124,30 +47,22 @@ class SmtpChannel(ChannelProvider):
     settings_schema = SCHEMA
 
     def check_settings(self, settings: Mapping[str, object]) -> Sequence[Problem]:
-        """Check the schema, the addresses, and that a password does not travel in the clear."""
-        problems = list(super().check_settings(settings))
-        sender = settings.get("from_address")
-        if isinstance(sender, str):
-            try:
-                mailbox(sender)
-            except BadHeader:
-                problems.append(Problem("from_address", "must be name@domain or Name <name@domain>"))
-        bounces = settings.get("envelope_from")
-        if isinstance(bounces, str) and bounces and email_problem(bounces):
-            problems.append(Problem("envelope_from", "must be name@domain"))
-        if settings.get("security") == "none" and settings.get("username") and not settings.get("allow_insecure_login"):
-            problems.append(
-                Problem("security", "must not be none with a username, unless allow_insecure_login is true")
-            )
-        return problems
+        """Check the schema, the addresses, the keys, and that a password does not travel in the clear."""
+        return [*super().check_settings(settings), *problems_between(settings)]
+
+    def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
+        """Promise receipts when there is a mailbox to read bounces from."""
+        return replace(self.capabilities, receipts=True, listens=True) if listens(settings) else self.capabilities
 
     async def open(self, settings: Mapping[str, object], context: ProviderContext) -> SmtpSender:
-        """Read the certificates; connect with the first message.
+        """Read the certificates; connect with the first message. A bounce mailbox is read from now on.
 
         Raises:
             OSError: `ca_file` cannot be read.
         """
-        return SmtpSender(with_defaults(self.settings_schema, settings), context)
+        sender = SmtpSender(with_defaults(self.settings_schema, settings), context)
+        sender.listen()
+        return sender
 
 
 class SmtpSender(Sender):
@@ -160,7 +75,6 @@ class SmtpSender(Sender):
             OSError: `ca_file` cannot be read.
         """
         values = cast("Mapping[str, Any]", settings)
-        secure = values["security"] != "none"
         self._account = Account(
             host=values["host"],
             port=values["port"],
@@ -168,10 +82,11 @@ class SmtpSender(Sender):
             helo_name=values["helo_name"],
             username=values["username"],
             password=values["password"],
-            tls=ssl.create_default_context(cafile=values.get("ca_file")) if secure else None,
+            tls=_encryption(values["security"], values.get("ca_file")),
             connect_timeout=values["connect_timeout"],
             command_timeout=values["command_timeout"],
             content_timeout=values["content_timeout"],
+            notices=values["delivery_notices"],
         )
         self._size: int = values["connections"]
         self._pool = Pool(
@@ -183,18 +98,34 @@ class SmtpSender(Sender):
         self._from: str = values["from_address"]
         self._envelope_from: str = values["envelope_from"]
         self._now = context.now
+        verp = Verp(values["envelope_from"], values["verp_delimiter"]) if values["verp_delimiter"] else None
+        self._finish = Finish(_identities(values), verp)
+        self._listener = _listener(values, context, verp)
+
+    def listen(self) -> None:
+        """Begin to read the bounce mailbox, where there is one."""
+        if self._listener is not None:
+            self._listener.start()
 
     async def send_batch(self, messages: Sequence[OutgoingMessage]) -> Sequence[SendResult]:
         """Build every message, then send them over as many connections as are free."""
         now = self._now()
         results: list[SendResult | None] = [None] * len(messages)
-        jobs: deque[Job] = deque()
+        frames: list[tuple[str, Frame]] = []
+        places: list[int] = []
         for place, message in enumerate(messages):
             built = frame(message, default_from=self._from, envelope_from=self._envelope_from, now=now)
             if isinstance(built, Frame):
-                jobs.append(Job(place, built))
+                frames.append((message.message_id, built))
+                places.append(place)
             else:
                 results[place] = built
+        jobs: deque[Job] = deque()
+        for place, finished in zip(places, await self._finished(frames, int(now.timestamp())), strict=True):
+            if isinstance(finished, Frame):
+                jobs.append(Job(place, finished))
+            else:
+                results[place] = finished
         delivery = Delivery(self._account, jobs, results)
         workers = min(self._size, len(jobs))
         if workers == 1:
@@ -204,7 +135,7 @@ class SmtpSender(Sender):
         return [result if result is not None else Unknown("the batch was interrupted") for result in results]
 
     async def health(self) -> Health:
-        """Ask the server whether it listens (NOOP)."""
+        """Ask the server whether it listens (NOOP); tell what is wrong with the bounce mailbox, which hinders no message."""
         try:
             wire = await self._pool.acquire()
         except NoConnection as error:
@@ -213,15 +144,24 @@ class SmtpSender(Sender):
         try:
             reply = await wire.command("NOOP", min(10.0, self._account.command_timeout))
             clean = reply.code == 250
-            return Health(clean, reply.text)
+            problem = self._listener.problem if self._listener is not None else ""
+            return Health(clean, reply.text + (f"; the bounce mailbox cannot be read: {problem}" if problem else ""))
         except Lost as error:
             return Health(False, str(error))
         finally:
             self._pool.release(wire, clean=clean)
 
     async def close(self) -> None:
-        """Let messages under way finish for up to 5 s and close the connections."""
+        """Stop reading bounces, let messages under way finish for up to 5 s and close the connections."""
+        if self._listener is not None:
+            await self._listener.close()
         await self._pool.close()
+
+    async def _finished(self, frames: Sequence[tuple[str, Frame]], when: int) -> list[Frame | Rejected]:
+        """Stamp and sign. RSA takes its time and lets go of the interpreter meanwhile: other batches go on."""
+        if frames and self._finish.is_costly:
+            return await asyncio.to_thread(self._finish.all, frames, when)
+        return self._finish.all(frames, when)
 
     async def _work(self, delivery: Delivery) -> None:
         delivery.active += 1
@@ -242,3 +182,41 @@ class SmtpSender(Sender):
                 delivery.give_up(error.result)
         finally:
             delivery.active -= 1
+
+
+def _encryption(security: str, ca_file: str | None) -> ssl.SSLContext | None:
+    if security == "none":
+        return None
+    context = ssl.create_default_context(cafile=ca_file)
+    if security == "opportunistic":  # better than nothing, and no more than that (RFC 7435)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _identities(values: Mapping[str, Any]) -> list[Identity]:
+    pairs = [(values["dkim_selector"], values["dkim_key"]), (values["dkim_second_selector"], values["dkim_second_key"])]
+    return [Identity(values["dkim_domain"], selector, load_key(key)) for selector, key in pairs if key]
+
+
+def _listener(values: Mapping[str, Any], context: ProviderContext, verp: Verp | None) -> BounceListener | None:
+    place: Mailbox
+    if values["bounce_imap_host"]:
+        account = ImapAccount(
+            host=values["bounce_imap_host"],
+            port=values["bounce_imap_port"],
+            security=values["bounce_imap_security"],
+            username=values["bounce_imap_username"],
+            password=values["bounce_imap_password"],
+            folder=values["bounce_imap_folder"],
+            tls=_encryption(values["bounce_imap_security"], values.get("ca_file")),
+            timeout=values["command_timeout"],
+        )
+        place = ImapFolder(account)
+    elif values["bounce_maildir"]:
+        place = Maildir(Path(values["bounce_maildir"]))
+    else:
+        return None
+    return BounceListener(
+        place, context, verp=verp, remove=values["bounce_remove"], poll_seconds=values["bounce_poll_seconds"]
+    )
