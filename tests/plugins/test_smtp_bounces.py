@@ -210,9 +210,9 @@ def test_what_is_shown_holds_no_control_characters() -> None:
 @pytest.mark.parametrize(
     ("status", "hard"),
     [
-        ("5.1.1", True), ("5.1.2", True), ("5.1.10", True), ("5.2.1", True), ("5.4.4", True), ("5.7.1", True), ("5.0.0", True),
+        ("5.1.1", True), ("5.1.2", True), ("5.1.10", True), ("5.2.1", True), ("5.4.4", True), ("5.4.1", True), ("5.7.1", True), ("5.0.0", True),
         ("5.2.2", False), ("5.2.3", False), ("5.3.2", False), ("5.3.4", False), ("5.4.6", False), ("5.4.7", False),
-        ("5.7.10", False), ("5.7.20", False), ("5.7.26", False), ("5.7.28", False), ("4.1.1", False), ("4.4.7", False),
+        ("5.6.0", False), ("5.7.10", False), ("5.7.20", False), ("5.7.26", False), ("5.7.28", False), ("4.1.1", False), ("4.4.1", False), ("4.4.7", False),
         ("2.0.0", False), ("", False),
     ],
 )  # fmt: skip

@@ -320,6 +320,37 @@ async def test_a_server_that_speaks_nonsense_is_left_alone(certificate: tuple[Pa
     await odd.wait_closed()
 
 
+async def test_a_server_that_wakes_us_for_nothing_does_not_keep_us_busy(certificate: tuple[Path, Path]) -> None:
+    said: list[bytes] = []
+
+    async def nervous(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK hello\r\n")
+        while line := await reader.readline():
+            tag, *words = line.split()
+            said.append(words[0] if words else tag)
+            if said[-1] == b"IDLE":
+                writer.write(b"+ idling\r\n* 1 EXISTS\r\n")
+                await reader.readline()
+            capabilities = b"* CAPABILITY IMAP4rev1 IDLE\r\n" if said[-1] == b"CAPABILITY" else b""
+            writer.write(capabilities + tag + b" OK done\r\n")
+        writer.close()
+
+    odd = await asyncio.start_server(nervous, "127.0.0.1", 0)
+    server = ImapServer(odd.sockets[0].getsockname()[1], "none", certificate[0])
+    async with reading(imap_settings(server, bounce_poll_seconds=600), RecordingContext()):
+        async with asyncio.timeout(20):
+            while said.count(b"IDLE") < 3:
+                await asyncio.sleep(0.01)
+        loop = asyncio.get_running_loop()
+        began, before = loop.time(), said.count(b"IDLE")
+        async with asyncio.timeout(20):
+            while said.count(b"IDLE") < before + 2:
+                await asyncio.sleep(0.01)
+        assert loop.time() - began >= 0.5
+    odd.close()
+    await odd.wait_closed()
+
+
 # A maildir
 
 

@@ -291,6 +291,8 @@ ANSWERS: list[tuple[Command, str, RejectReason, bool]] = [
     ("RCPT", "550 5.1.1 unknown", RejectReason.INVALID_ADDRESS, False),
     ("RCPT", "550 5.1.10 null MX", RejectReason.INVALID_ADDRESS, False),
     ("RCPT", "550 5.4.4 no route", RejectReason.INVALID_ADDRESS, False),
+    ("RCPT", "550 5.4.1 Recipient address rejected: Access denied", RejectReason.INVALID_ADDRESS, False),
+    ("RCPT", "450 4.4.1 no answer", RejectReason.UNAVAILABLE, True),
     ("RCPT", "550 5.6.7 no such letters here", RejectReason.INVALID_ADDRESS, False),
     ("RCPT", "551 5.1.6 moved", RejectReason.ADDRESS_GONE, False),
     ("RCPT", "550 5.2.1 disabled", RejectReason.ADDRESS_GONE, False),

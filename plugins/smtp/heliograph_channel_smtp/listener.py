@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 
 from heliograph_channel_smtp.bounces import read_bounce
@@ -16,6 +15,7 @@ __all__ = ["BounceListener"]
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
+_SHORTEST_ROUND = 0.5
 
 
 class _NotStored(Exception):
@@ -49,8 +49,7 @@ class BounceListener:
         """Stop reading. Safe to repeat."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def _run(self) -> None:
@@ -62,16 +61,24 @@ class BounceListener:
                 self._failed(str(error))
             except OSError as error:
                 self._failed(f"{type(error).__name__}: {error}")
+            except Exception as error:  # whatever a server thinks of: reading must go on some time
+                self._failed(f"unforeseen: {type(error).__name__}")
             await asyncio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures - 1, 10)))
 
     async def _follow(self, reading: Reading) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            found = False
             while page := await reading.page():
+                found = True
                 await self._take(reading, page)
             if self.problem:
                 self._context.logger.info("the bounce mailbox can be read again")
             self.problem, self._failures = "", 0
+            began, shortest = loop.time(), min(_SHORTEST_ROUND, self._poll_seconds)
             await reading.wait(self._poll_seconds)
+            if not found and loop.time() - began < shortest:
+                await asyncio.sleep(shortest)  # a server that wakes us for nothing must not keep us busy
 
     async def _take(self, reading: Reading, page: Sequence[Unread]) -> None:
         told = await asyncio.to_thread(self._understand, page)

@@ -32,7 +32,6 @@ _BY_DETAIL = {
     "3.2": RejectReason.UNAVAILABLE,  # takes no messages now
     "3.4": RejectReason.INVALID_CONTENT,  # longer than the system allows
     "3.5": RejectReason.UNAVAILABLE,  # misconfigured
-    "4.1": RejectReason.UNAVAILABLE,  # no answer from the next host
     "4.2": RejectReason.UNAVAILABLE,  # bad connection
     "4.3": RejectReason.UNAVAILABLE,  # directory away
     "4.4": RejectReason.INVALID_ADDRESS,  # no route: the domain does not exist

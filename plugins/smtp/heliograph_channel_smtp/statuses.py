@@ -13,10 +13,11 @@ __all__ = ["is_permanent", "status_in"]
 
 _SOFT = frozenset(
     {
+        # Not 4.1: as 5.4.1 it is how Exchange refuses an address it does not know.
         "2.2",  # mailbox full
         "2.3",  # longer than the mailbox allows
         "3.1", "3.2", "3.4", "3.5",  # the system is full, closed for now, allows less, is misconfigured
-        "4.1", "4.2", "4.3", "4.5", "4.6", "4.7",  # no answer, bad connection, directory away, congestion, loop, expired
+        "4.2", "4.3", "4.5", "4.6", "4.7",  # bad connection, directory away, congestion, loop, expired
         "5.3",  # too many recipients
         "7.4", "7.5", "7.7", "7.10", "7.11",  # encryption and integrity
         "7.20", "7.21", "7.22", "7.23", "7.24", "7.25", "7.26", "7.27", "7.28", "7.29",  # our own papers
@@ -52,8 +53,8 @@ _PHRASES = (
 
 
 def is_permanent(status: str) -> bool:
-    """Say whether a delivery status (`5.1.1`) makes a hard bounce. Anything but class 5 is soft."""
-    return status.startswith("5.") and status[2:] not in _SOFT
+    """Say whether a delivery status (`5.1.1`) makes a hard bounce. Anything but class 5 is soft, and so is 5.6: content."""
+    return status.startswith("5.") and not status.startswith("5.6.") and status[2:] not in _SOFT
 
 
 def status_in(text: str, *, phrases: bool = False) -> str:
