@@ -49,6 +49,10 @@ test: lint ## lint, then every test (ARGS='tests/segments -k import' narrows)
 test-long: setup ## the tests that take minutes, such as kills in the middle of large imports
 	$(BIN)/python -m pytest -m long $(ARGS)
 
+.PHONY: chaos
+chaos: setup ## kill workers, NATS and PostgreSQL 30 times in a run of 50,000 messages; at most ten minutes
+	$(BIN)/python -m pytest -m long tests/chaos $(ARGS)
+
 .PHONY: lint
 lint: setup ## ruff, mypy, import contracts, buf lint, format and breaking
 	$(BIN)/ruff check .

@@ -35,7 +35,13 @@ def a_letter(**changes: Any) -> Letter:
 
 def evidence(**changes: Any) -> Evidence:
     whole = Evidence(
-        [a_plan()], [a_row()], [Told("m1", "ACCEPTED")], [a_letter()], [], {"m1": 1}, frozenset({"simulator"})
+        [a_plan()],
+        [a_row()],
+        [Told("m1", "ACCEPTED")],
+        [a_letter()],
+        [],
+        {"m1": 1},
+        frozenset({("shop", "EMAIL", "simulator")}),
     )
     return replace(whole, **changes)
 

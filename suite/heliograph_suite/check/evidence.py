@@ -58,6 +58,11 @@ class LedgerRow:
     call_started: datetime | None
     provider: str
 
+    @property
+    def way(self) -> tuple[str, str, str]:
+        """Project, channel and provider."""
+        return (self.project, self.channel, self.provider)
+
 
 @dataclass(frozen=True)
 class Told:
@@ -107,8 +112,8 @@ class Evidence:
     stops: Sequence[Stop] = ()
     sent: Mapping[str, int] | None = None
     """How often a provider wrote each message down; None: no provider's log was given."""
-    knows_ids: frozenset[str] = frozenset()
-    """Providers that promise to know our ids again."""
+    knows_ids: frozenset[tuple[str, str, str]] = frozenset()
+    """Project, channel and provider where the provider promises to know our ids again."""
     in_log: frozenset[str] | None = None
     """Ids in the event log; None: it was not given."""
     funnels: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)

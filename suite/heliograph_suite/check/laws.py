@@ -70,7 +70,7 @@ def one_outcome(evidence: Evidence, *, over: bool) -> Iterator[Finding]:
         if message_id not in rows:
             yield Finding("O1", message_id, f"was sent {count} times and is not in the ledger")
     for row in evidence.rows:
-        yield from _sent(row, evidence.sent.get(row.message_id, 0), knows_ids=row.provider in evidence.knows_ids)
+        yield from _sent(row, evidence.sent.get(row.message_id, 0), knows_ids=row.way in evidence.knows_ids)
 
 
 def _sent(row: LedgerRow, count: int, *, knows_ids: bool) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ def doubts(evidence: Evidence, *, in_flight: int | None) -> Iterator[Finding]:
     for row in doubtful:
         if not row.call_state:
             yield Finding("O1", row.message_id, "is in doubt, and was never handed to a provider")
-        if row.provider in evidence.knows_ids and row.call_state == "LOST":
+        if row.way in evidence.knows_ids and row.call_state == "LOST":
             yield Finding("O1", row.message_id, "is in doubt, and its provider could be asked again")
     if in_flight is not None and len(doubtful) > in_flight:
         yield Finding("O1", "all runs", f"{len(doubtful)} are in doubt, and at most {in_flight} were under way")

@@ -147,14 +147,15 @@ def _sent(journals: Iterable[Path]) -> Mapping[str, int]:
     return sent
 
 
-def _knowing(conn: psycopg.Connection[Any]) -> frozenset[str]:
-    """Name the simulators that were set up to know ids again; of other providers nothing is known from outside."""
-    found: dict[str, bool] = {}
+def _knowing(conn: psycopg.Connection[Any]) -> frozenset[tuple[str, str, str]]:
+    """Find the simulators that were set up to know ids again; of other providers nothing is known from outside."""
+    found: dict[tuple[str, str, str], bool] = {}
     for table in ("messaging.channels", "messaging.routes"):
-        for row in _optional(conn, table, f"SELECT provider, settings FROM {table}"):  # noqa: S608 (names of ours)
-            knows = row.provider == "simulator" and bool(row.settings.get("idempotent", True))
-            found[row.provider] = found.get(row.provider, True) and knows
-    return frozenset(name for name, knows in found.items() if knows)
+        for row in _optional(conn, table, f"SELECT project, kind, provider, settings FROM {table}"):  # noqa: S608
+            way = (row.project, row.kind, row.provider)
+            knows = row.provider == "simulator" and bool(row.settings.get("idempotent"))
+            found[way] = found.get(way, True) and knows
+    return frozenset(way for way, knows in found.items() if knows)
 
 
 def _funnels(conn: psycopg.Connection[Any]) -> Mapping[tuple[str, str], Mapping[str, int]]:
