@@ -16,11 +16,13 @@ from heliograph_channels import (
     Problem,
     Receipt,
     ReceiptKind,
+    SmsContent,
     address_problem,
     email_problem,
     phone_problem,
     problems_of,
     secret_fields,
+    sms_problem,
     with_defaults,
 )
 
@@ -156,6 +158,31 @@ def test_tokens_are_printable_and_bounded() -> None:
     assert address_problem(Kind.PUSH, "abc:DEF-123_45") is None
     assert address_problem(Kind.CUSTOM, "x" * 4097)
     assert address_problem(Kind.CUSTOM, "a b")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (SmsContent("hello\n\tthere \u20ac \U0001f600"), None),
+        (SmsContent("x" * 1600), None),
+        (SmsContent("x" * 1601), "1,600"),
+        (SmsContent(""), "neither text nor media"),
+        (SmsContent(" \n"), "neither text nor media"),
+        (SmsContent("", media_urls=("https://a.example/1",)), None),
+        (SmsContent("a\x1bb"), "control character"),
+        (SmsContent("a\ud83d"), "half a character"),
+        (SmsContent("a", media_urls=("https://a.example/",) * 3), None),
+        (SmsContent("a", media_urls=("https://a.example/",) * 4), "more than 3 media"),
+        (SmsContent("a", media_urls=("ftp://a.example/",)), "no http://"),
+        (SmsContent("a", media_urls=("https://",)), "no http://"),
+        (SmsContent("a", media_urls=("https://[a",)), "no http://"),
+        (SmsContent("a", media_urls=("https://a.example/\n",)), "no http://"),
+        (SmsContent("a", media_urls=("https://a.example/" + "x" * 2048,)), "no http://"),
+    ],
+)
+def test_text_messages_nobody_takes_are_told_with_the_cause(content: SmsContent, words: str | None) -> None:
+    problem = sms_problem(content, most_media=3)
+    assert (problem is None) if words is None else (problem is not None and words in problem)
 
 
 GOOD = {"host": "abc", "port": 3}

@@ -6,7 +6,14 @@ point group of the same name with a dot. docs/plugin-guide.md goes from nothing 
 
 from heliograph_channels.addresses import address_problem, email_problem, phone_problem
 from heliograph_channels.hooks import CHANNELS, REGISTRARS, hookimpl
-from heliograph_channels.inbound import Forged, InboundMessage, Received, WebhookRequest
+from heliograph_channels.inbound import (
+    Forged,
+    InboundMessage,
+    Received,
+    WebhookRequest,
+    callback_url,
+    called_message,
+)
 from heliograph_channels.loading import PluginError, load_channels, load_registrars
 from heliograph_channels.messages import (
     Attachment,
@@ -41,6 +48,7 @@ from heliograph_channels.results import (
     Unsupported,
 )
 from heliograph_channels.schema import Problem, problems_of, secret_fields, with_defaults
+from heliograph_channels.texts import sms_problem
 
 __all__ = [
     "CHANNELS",
@@ -82,6 +90,8 @@ __all__ = [
     "VoiceContent",
     "WebhookRequest",
     "address_problem",
+    "callback_url",
+    "called_message",
     "email_problem",
     "hookimpl",
     "load_channels",
@@ -89,5 +99,6 @@ __all__ = [
     "phone_problem",
     "problems_of",
     "secret_fields",
+    "sms_problem",
     "with_defaults",
 ]

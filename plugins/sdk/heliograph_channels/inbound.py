@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from heliograph_channels.messages import Kind
 from heliograph_channels.results import Receipt
 
-__all__ = ["Forged", "InboundMessage", "Received", "WebhookRequest"]
+__all__ = ["Forged", "InboundMessage", "Received", "WebhookRequest", "callback_url", "called_message"]
+
+_MESSAGE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Forged(Exception):
@@ -74,3 +78,26 @@ class Received:
     status: int = 200
     body: bytes = b""
     content_type: str = "text/plain"
+
+
+def callback_url(webhook_url: str, message_id: str) -> str:
+    """Return the address a provider is to call about one message: `webhook_url` with the message's id in its query.
+
+    A receipt then names the message by our own id. It finds the message even if it comes before the provider's answer
+    to the send, and even if that answer was lost: such a receipt ends the doubt.
+    """
+    parts = urlsplit(webhook_url)
+    query = f"{parts.query}&" if parts.query else ""
+    return urlunsplit(parts._replace(query=f"{query}message_id={message_id}"))
+
+
+def called_message(url: str) -> str:
+    """Return the message id that `callback_url` put into an address; empty when there is none.
+
+    Believe it only where the provider's signature covers the address.
+    """
+    try:
+        found = parse_qs(urlsplit(url).query, max_num_fields=100).get("message_id", [""])[-1]
+    except ValueError:
+        return ""
+    return found if _MESSAGE_ID.fullmatch(found) else ""
