@@ -22,6 +22,8 @@ BUNDLED = (
     "ses",
     "simulator",
     "smtp",
+    "telnyx",
+    "twilio",
     "webhook",
     "template",
 )  # the template is installed by whoever copies it, not by us
