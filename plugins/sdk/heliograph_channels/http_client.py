@@ -22,6 +22,7 @@ from heliograph_channels.results import Rejected, RejectReason, Unknown
 __all__ = ["Answer", "HttpClient", "NoAnswer", "NotSent", "Pause", "base_url_problem", "refusal"]
 
 LARGEST_ANSWER = 1024 * 1024
+_CONNECT_SECONDS = 5.0
 _LONGEST_PAUSE = timedelta(minutes=5)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _BY_STATUS = {
@@ -99,7 +100,8 @@ class HttpClient:
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=httpx.Timeout(timeout),
+            # Who takes no connection in 5 s will not; another address of the same name may.
+            timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
             # An idle connection that the provider is about to close looks like a lost answer: do not keep it for long.
             limits=httpx.Limits(
                 max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=5.0
@@ -119,10 +121,11 @@ class HttpClient:
         content: bytes = b"",
         headers: Mapping[str, str] | None = None,
         extensions: Mapping[str, object] | None = None,
+        within: float | None = None,
     ) -> Answer:
         """Make one call and return its answer, whatever the status. May be cancelled at any time.
 
-        `extensions` are httpx's (`sni_hostname`).
+        `extensions` are httpx's (`sni_hostname`). `within` are fewer seconds than `timeout`, for this call alone.
 
         Raises:
             NotSent: the provider has nothing of it; the text says why.
@@ -143,7 +146,8 @@ class HttpClient:
             headers={"Accept-Encoding": "identity", "User-Agent": "Heliograph", **(headers or {})},
             extensions={**(extensions or {}), "trace": trace},
         )
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        seconds = self._timeout if within is None else min(within, self._timeout)
+        deadline = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._client.send(request, stream=True)

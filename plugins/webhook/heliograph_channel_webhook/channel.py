@@ -1,18 +1,18 @@
-"""The webhook channel: settings, calls, and what an answer means."""
+"""The webhook channel: calls, their attempts, and what they lead to."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any, cast
 
-import httpx
-
-from heliograph_channel_webhook.destinations import Destination, Forbidden, url_problem
+from heliograph_channel_webhook.attempts import combined, of_status, pause_after
+from heliograph_channel_webhook.destinations import Destination, Forbidden
 from heliograph_channel_webhook.payload import MOST_ENDPOINTS, Call, answers, endpoint_json, grouped
+from heliograph_channel_webhook.settings import SCHEMA, problems
 from heliograph_channel_webhook.signing import SIGNATURE, TIMESTAMP, sign
 from heliograph_channels import (
     Accepted,
@@ -30,61 +30,17 @@ from heliograph_channels import (
     Unknown,
     with_defaults,
 )
+from heliograph_channels.http_client import Answer, HttpClient, NoAnswer, NotSent, Pause
 
-__all__ = ["WebhookChannel"]
+__all__ = ["ACCOUNT_HEADER", "WebhookChannel"]
 
-_LARGEST_ANSWER = 1024 * 1024
-_REASONS = {
-    401: RejectReason.CREDENTIALS,
-    403: RejectReason.CREDENTIALS,
-    413: RejectReason.INVALID_CONTENT,
-    429: RejectReason.THROTTLED,
-}
+ACCOUNT_HEADER = "x-amz-pinpoint-accountid"
+"""What the answer to HEAD holds, in Pinpoint's words (pinpoint-1 4.8)."""
+_CONNECTIONS = 16
+_SHORTEST = 0.5
+_HEALTH_SECONDS = 10.0
 
-SCHEMA: dict[str, object] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["url", "secret"],
-    "properties": {
-        "url": {"type": "string", "description": "Where the calls go: an https:// address."},
-        "secret": {
-            "type": "string",
-            "minLength": 16,
-            "maxLength": 500,
-            "writeOnly": True,
-            "description": "Key of the signature; the receiver knows it, too.",
-        },
-        "timeout": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 60,
-            "default": 15,
-            "description": "Most seconds one call may take, answer included.",
-        },
-        "idempotent_receiver": {
-            "type": "boolean",
-            "default": False,
-            "description": "Whether the receiver drops message ids it has seen, so that calls in doubt may be repeated.",
-        },
-        "allow_networks": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "Private networks (like 10.1.0.0/16) that calls may go to. Public addresses always may.",
-        },
-        "allow_insecure_loopback": {
-            "type": "boolean",
-            "default": False,
-            "description": "Whether calls may go to this machine, also by http://. For trials.",
-        },
-        "ca_file": {
-            "type": "string",
-            "minLength": 1,
-            "description": "PEM file of the authorities to trust instead of the system's.",
-        },
-    },
-}
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class WebhookChannel(ChannelProvider):
@@ -95,23 +51,18 @@ class WebhookChannel(ChannelProvider):
     capabilities = Capabilities(batch_size=MOST_ENDPOINTS, concurrency=8)
     settings_schema = SCHEMA
 
+    def __init__(self, *, sleep: Sleep = asyncio.sleep, jitter: Callable[[], float] = random.random) -> None:
+        """Take how to wait between attempts, and the chance that spreads them."""
+        self._sleep = sleep
+        self._jitter = jitter
+
     def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
         """Promise idempotency when the operator says that the receiver keeps it."""
         return replace(self.capabilities, idempotency_key=settings.get("idempotent_receiver") is True)
 
     def check_settings(self, settings: Mapping[str, object]) -> Sequence[Problem]:
         """Check the schema, the URL and the networks."""
-        problems = list(super().check_settings(settings))
-        url = settings.get("url")
-        if isinstance(url, str):
-            loopback = settings.get("allow_insecure_loopback") is True
-            if problem := url_problem(url, insecure_loopback=loopback):
-                problems.append(Problem("url", problem))
-        networks = settings.get("allow_networks")
-        for index, network in enumerate(networks if isinstance(networks, list | tuple) else ()):
-            if isinstance(network, str) and not _is_network(network):
-                problems.append(Problem(f"allow_networks[{index}]", "must be a network like 10.1.0.0/16"))
-        return problems
+        return [*super().check_settings(settings), *problems(settings)]
 
     async def open(self, settings: Mapping[str, object], context: ProviderContext) -> WebhookSender:
         """Read the certificates; connect with the first call.
@@ -119,31 +70,35 @@ class WebhookChannel(ChannelProvider):
         Raises:
             OSError: `ca_file` cannot be read.
         """
-        return WebhookSender(with_defaults(self.settings_schema, settings), context)
+        return WebhookSender(with_defaults(self.settings_schema, settings), context, self._sleep, self._jitter)
 
 
 class WebhookSender(Sender):
     """One project's receiver."""
 
-    def __init__(self, settings: Mapping[str, object], context: ProviderContext) -> None:
-        """Take complete settings."""
+    def __init__(
+        self, settings: Mapping[str, object], context: ProviderContext, sleep: Sleep, jitter: Callable[[], float]
+    ) -> None:
+        """Take complete settings.
+
+        Raises:
+            OSError: `ca_file` cannot be read.
+        """
         values = cast(Mapping[str, Any], settings)
         self._secret: str = values["secret"]
-        self._timeout = float(values["timeout"])
+        self._timeout, self._patience = float(values["timeout"]), float(values["patience"])
+        self._attempts: int = values["attempts"]
+        self._account: str = values.get("account_id", "")
+        self._known = not self._account
         self._destination = Destination(
             values["url"],
             allowed=[ip_network(network) for network in values["allow_networks"]],
             insecure_loopback=values["allow_insecure_loopback"],
         )
         self._context = context
-        # trust_env would let a proxy of the environment resolve the name again, past our check.
-        self._client = httpx.AsyncClient(
-            verify=ssl.create_default_context(cafile=values.get("ca_file")),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=httpx.Timeout(self._timeout),
-            limits=httpx.Limits(max_connections=16, max_keepalive_connections=8, keepalive_expiry=5.0),
-        )
+        self._sleep = sleep
+        self._jitter = jitter
+        self._client = HttpClient(timeout=self._timeout, connections=_CONNECTIONS, ca_file=values.get("ca_file"))
 
     async def send_batch(self, messages: Sequence[OutgoingMessage]) -> Sequence[SendResult]:
         """Make as few calls as the messages allow; what one call is answered counts for all its messages."""
@@ -156,25 +111,52 @@ class WebhookSender(Sender):
             else:
                 results[place] = endpoint
         calls = grouped(self._context.project, ready)
+        stranger = await self._stranger() if calls else None
+        if stranger is not None:
+            for call in calls:
+                for place in call.places.values():
+                    results[place] = stranger
+            return results
         for call, answered in zip(calls, await asyncio.gather(*map(self._call, calls)), strict=True):
             for key, place in call.places.items():
                 results[place] = answered[key]
         return results
 
     async def health(self) -> Health:
-        """Ask the receiver with HEAD; any answer below 500 will do."""
+        """Ask the receiver with HEAD: below 500 it is there, and with `account_id` it must name the account."""
         if self._client.is_closed:
             return Health(False, "the channel is closed")
         try:
-            async with asyncio.timeout(min(self._timeout, 10.0)):
-                response = await self._client.send(await self._request("HEAD", b"", {}))
-        except (httpx.HTTPError, OSError, Forbidden) as error:
-            return Health(False, _words(error))
-        return Health(response.status_code < 500, f"HEAD was answered {response.status_code}")
+            answer = await self._ask("HEAD", b"", {}, _HEALTH_SECONDS)
+        except (NotSent, NoAnswer, Forbidden) as error:
+            return Health(False, str(error))
+        if self._account and not self._names_account(answer):
+            return Health(False, f"HEAD was answered {answer.status} without the account_id of the settings")
+        return Health(answer.status < 500, f"HEAD was answered {answer.status}")
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._client.close()
+
+    async def _stranger(self) -> Rejected | None:
+        """Make the handshake before the first call, if it is wanted; return why the receiver may get none."""
+        if self._known:
+            return None
+        try:
+            answer = await self._ask("HEAD", b"", {}, _HEALTH_SECONDS)
+        except Forbidden as error:
+            return Rejected(RejectReason.REFUSED, retryable=False, detail=str(error))
+        except (NotSent, NoAnswer) as error:  # nothing is in doubt: a HEAD carries no message
+            return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=str(error))
+        self._known = self._names_account(answer)
+        if self._known:
+            return None
+        detail = f"HEAD was answered {answer.status} without the account_id of the settings"
+        away = answer.status == 429 or answer.status >= 500
+        return Rejected(RejectReason.UNAVAILABLE if away else RejectReason.REFUSED, retryable=away, detail=detail)
+
+    def _names_account(self, answer: Answer) -> bool:
+        return answer.headers.get(ACCOUNT_HEADER, "") == self._account
 
     async def _call(self, call: Call) -> dict[str, SendResult]:
         outcome, body = await self._post(call)
@@ -184,83 +166,76 @@ class WebhookSender(Sender):
         return {key: Accepted(message.message_id, told.get(key, {})) for key, message in call.messages.items()}
 
     async def _post(self, call: Call) -> tuple[SendResult, bytes]:
-        if self._client.is_closed:
-            return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail="the channel is closed"), b""
-        body = call.body()
+        """Make up to three attempts with the same body and batch id, within the patience of the settings."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self._patience
+        content = call.body()
+        outcomes: list[SendResult] = []
+        while True:
+            pause = Pause()
+            outcome, body = await self._attempt(call.batch_id, content, ends - loop.time(), pause)
+            outcomes.append(outcome)
+            final = isinstance(outcome, Accepted) or (isinstance(outcome, Rejected) and not outcome.retryable)
+            if final or len(outcomes) == self._attempts or self._client.is_closed:
+                return combined(outcomes), body
+            now = self._context.now()
+            asked = ((pause.ends(now) or now) - now).total_seconds()
+            wait = pause_after(len(outcomes), self._jitter(), asked)
+            if loop.time() + wait + _SHORTEST > ends:
+                return combined(outcomes), body
+            await self._sleep(wait)
+
+    async def _attempt(self, batch_id: str, content: bytes, within: float, pause: Pause) -> tuple[SendResult, bytes]:
         timestamp = int(self._context.now().timestamp())
         headers = {
             "Content-Type": "application/json",
-            "Accept-Encoding": "identity",  # a packed answer could unpack to anything
-            "User-Agent": "Heliograph",
-            "Idempotency-Key": call.batch_id,
-            "X-Pinpoint-Batch-Id": call.batch_id,
+            "Idempotency-Key": batch_id,
+            "X-Pinpoint-Batch-Id": batch_id,
             TIMESTAMP: str(timestamp),
-            SIGNATURE: sign(self._secret, timestamp, body),
+            SIGNATURE: sign(self._secret, timestamp, content),
         }
-        sent = False
-
-        async def trace(event: str, _: Mapping[str, object]) -> None:
-            nonlocal sent
-            sent = sent or event.endswith("send_request_headers.started")
-
         try:
-            async with asyncio.timeout(self._timeout):
-                request = await self._request("POST", body, headers)
-                request.extensions = {**request.extensions, "trace": trace}
-                response = await self._client.send(request, stream=True)
+            answer = await self._ask("POST", content, headers, within)
         except Forbidden as error:
             return Rejected(RejectReason.REFUSED, retryable=False, detail=str(error)), b""
-        except (httpx.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: closed while the call was under way
-            if sent:
-                return Unknown(f"the call was sent, and then: {_words(error)}"), b""
-            return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=_words(error)), b""
-        try:
-            return _outcome(response.status_code), await self._read(response)
-        finally:
-            await response.aclose()
+        except NotSent as error:
+            return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=str(error)), b""
+        except NoAnswer as error:
+            return Unknown(str(error)), b""
+        pause.note(answer, self._context.now())
+        return of_status(answer.status), answer.body
 
-    async def _request(self, method: str, body: bytes, headers: Mapping[str, str]) -> httpx.Request:
-        """Build a request to the address that was checked, in the name of the host (Host and certificate)."""
+    async def _ask(self, method: str, content: bytes, headers: Mapping[str, str], within: float) -> Answer:
+        """Call the addresses that were checked, in the name of the host (Host and certificate), until one answers.
+
+        All of it takes no longer than one attempt may, and no longer than `within` seconds.
+
+        Raises:
+            Forbidden: the host has an address that must not be called.
+            NotSent: the name does not resolve, or no address takes a connection.
+            NoAnswer: one of them may have the call.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + min(within, self._timeout)
         url = self._destination.url
-        target = url.copy_with(host=await self._destination.address())
-        named = {**headers, "Host": url.netloc.decode()}
-        request = self._client.build_request(method, target, content=body, headers=named)
-        request.extensions = {**request.extensions, "sni_hostname": url.host}
-        return request
-
-    async def _read(self, response: httpx.Response) -> bytes:
-        """Read the answer's body, if it is of use: success, not packed, at most 1 MiB, and soon."""
-        if not response.is_success or "content-encoding" in response.headers:
-            return b""
-        pieces: list[bytes] = []
         try:
-            async with asyncio.timeout(self._timeout):
-                async for piece in response.aiter_raw():
-                    pieces.append(piece)
-                    if sum(map(len, pieces)) > _LARGEST_ANSWER:
-                        return b""
-        except (httpx.HTTPError, OSError):
-            return b""  # the status said that the messages are taken
-        return b"".join(pieces)
-
-
-def _outcome(status: int) -> SendResult:
-    if 200 <= status < 300:
-        return Accepted("call")
-    detail = f"the call was answered {status}" + (" (redirects are not followed)" if 300 <= status < 400 else "")
-    if status >= 500:
-        return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=detail)
-    return Rejected(_REASONS.get(status, RejectReason.REFUSED), retryable=status == 429, detail=detail)
-
-
-def _words(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text)
-    except ValueError:
-        return False
-    return True
+            async with asyncio.timeout_at(ends):
+                addresses = await self._destination.addresses()
+        except OSError as error:  # TimeoutError is one
+            raise NotSent(f"{type(error).__name__}: {error}"[:300]) from error
+        failure = NotSent("no time was left")
+        for address in addresses:
+            if loop.time() >= ends:
+                break
+            try:
+                return await self._client.call(
+                    method,
+                    url.copy_with(host=address),
+                    content=content,
+                    headers={**headers, "Host": url.netloc.decode()},
+                    extensions={"sni_hostname": self._destination.host},
+                    within=ends - loop.time(),
+                )
+            except NotSent as error:
+                failure = error
+        raise failure

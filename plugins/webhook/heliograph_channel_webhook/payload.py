@@ -10,9 +10,11 @@ from datetime import date, datetime
 
 from heliograph_channels import CustomContent, OutgoingMessage, Rejected, RejectReason, Unsupported, address_problem
 
-__all__ = ["MOST_ENDPOINTS", "Call", "answers", "endpoint_json", "grouped"]
+__all__ = ["MOST_DATA", "MOST_ENDPOINTS", "Call", "answers", "endpoint_json", "grouped"]
 
 MOST_ENDPOINTS = 50
+MOST_DATA = 5 * 1024
+"""Bytes of `Data` (pinpoint-2 2.7)."""
 _GROUPING = ("campaign_id", "treatment_id", "activity_id", "scheduled_time")
 _MOST_ATTRIBUTES, _LONGEST = 5, 128
 
@@ -62,11 +64,15 @@ def endpoint_json(message: OutgoingMessage) -> tuple[str, str] | Rejected | Unsu
     key = message.attributes.get("endpoint_id") or str(content.endpoint.get("Id") or message.message_id)
     try:
         text = json.dumps({"Address": message.address, **endpoint}, default=_plain, allow_nan=False)
-        (content.data + key + "".join(message.attributes.values())).encode()
+        (key + "".join(message.attributes.values())).encode()
+        size = len(content.data.encode())
     except (TypeError, ValueError, RecursionError) as error:
         # The text of a UnicodeError would repeat the content.
         detail = "half a character" if isinstance(error, UnicodeError) else "a value that JSON does not know"
         return Rejected(RejectReason.INVALID_CONTENT, retryable=False, detail=f"the message holds {detail}")
+    if size > MOST_DATA:
+        detail = f"the data has more than {MOST_DATA:,} bytes"
+        return Rejected(RejectReason.INVALID_CONTENT, retryable=False, detail=detail)
     return key, text
 
 
