@@ -132,13 +132,19 @@ class HttpPeer:
             yield self
         finally:
             server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._settle()
+        assert self.violations == []
+
+    async def _settle(self) -> None:
+        """End what is under way, and let the loop close every socket: those still shaking hands are known to it alone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(50):
+            await asyncio.sleep(0)
             for writer in self._writers:
                 writer.transport.abort()
-            await asyncio.sleep(0)
-        assert self.violations == []
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     @property
     def base_url(self) -> str:

@@ -11,8 +11,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heliograph_channel_telnyx import TelnyxSms
+from heliograph_channel_telnyx.events import told
 from heliograph_channels import (
     Accepted,
     ChannelProvider,
@@ -285,3 +288,31 @@ async def test_what_no_database_takes_is_left_out(telnyx: FakeTelnyx) -> None:
     async with sender_for(telnyx) as sender:
         said = await sender.receive(signed(body))
     assert [message.body for message in said.inbound] == ["ab?"]
+
+
+NAMES = st.sampled_from(
+    "data payload event_type id to from cc text media url errors code title detail source pointer status phone_number "
+    "completed_at received_at occurred_at webhook_url subject".split()
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["message.received", "message.finalized", "delivered", "delivery_failed", "40300", TO])
+)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6))
+PAYLOADS = st.fixed_dictionaries(
+    {"id": st.just("x")}, optional={"to": JSON, "from": JSON, "errors": JSON, "media": JSON}
+)
+
+
+@given(
+    JSON | st.fixed_dictionaries({"data": st.fixed_dictionaries({"event_type": SCALARS, "payload": PAYLOADS | JSON})})
+)
+def test_whatever_telnyx_signs_is_understood_or_answered_400(value: object) -> None:
+    said = told(json.dumps(value).encode(), NOW)
+    assert said.status in (200, 400)
+    assert said.status == 200 or not (said.receipts or said.inbound)
+    assert said == told(json.dumps(value).encode(), NOW)

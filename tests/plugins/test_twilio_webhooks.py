@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heliograph_channel_twilio import TwilioSms
+from heliograph_channel_twilio.events import call_told, message_told
 from heliograph_channel_twilio.signatures import signature
 from heliograph_channels import (
     Accepted,
@@ -247,3 +250,20 @@ async def test_zeros_that_no_database_takes_are_left_out(twilio: FakeTwilio) -> 
     async with sender_for(twilio) as sender:
         said = await sender.receive(signed_form(HOOK, fields))
     assert [message.body for message in said.inbound] == ["ab"]
+
+
+NAMES = st.sampled_from(
+    "MessageSid SmsSid MessageStatus SmsStatus ErrorCode ErrorMessage From To Body NumMedia MediaUrl0 MediaContentType0 "
+    "OptOutType CallSid CallStatus Direction SipResponseCode CallDuration".split()
+)
+VALUES = st.text() | st.sampled_from(["SM1", "CA1", "delivered", "failed", "received", "completed", "21610", "404", TO])
+
+
+@given(st.dictionaries(NAMES, VALUES), st.text())
+def test_whatever_twilio_signs_is_understood_or_answered_400(fields: dict[str, str], url: str) -> None:
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for told in (message_told, call_told):
+        said = told(fields, url, now)
+        assert said.status in (200, 400)
+        assert said.status == 200 or not (said.receipts or said.inbound)
+        assert said == told(fields, url, now)
