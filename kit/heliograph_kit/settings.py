@@ -108,6 +108,9 @@ class ServiceSettings(BaseSettings):
         default=10, ge=1, description="clients that send keepalive pings more often are disconnected, seconds"
     )
     database_pool_size: int = Field(default=10, ge=1, le=200, description="database connections of one process")
+    database_prepared_statements: bool = Field(
+        default=True, description="`false` behind a pooler that hands a connection to others after each transaction"
+    )
     startup_timeout_seconds: float = Field(
         default=30, ge=1, le=600, description="how long the start waits for database and bus, seconds"
     )

@@ -99,10 +99,10 @@ class Installation:
                 )
                 await stub.UpdateChannel(channels_pb2.UpdateChannelRequest(channel=made))
 
-    def plan(self, batches: int) -> None:
+    def plan(self, batches: int, *, first: int = 0) -> None:
         """Hand batches over as campaigns does, through an outbox; every second one to each channel."""
         with psycopg.connect(self.dsn) as conn:
-            for page in range(batches):
+            for page in range(first, first + batches):
                 batch = _batch(page, "EMAIL" if page % 2 else "CUSTOM")
                 self.planned += len(batch.recipients.addresses)
                 conn.execute(_PUT, (batch.batch_id, PROJECT, f"dispatch.campaign.{PROJECT}", batch.SerializeToString()))
@@ -125,12 +125,13 @@ class Installation:
 
         await eventually(enough, within=within, every=0.05)
 
-    async def begun(self, within: float = 60) -> None:
-        """Wait until the first rows are in the ledger."""
+    async def begun(self, *, after: int = 0, within: float = 60) -> None:
+        """Wait until the rows of more than so many batches are in the ledger."""
 
         def rows() -> bool:
             with psycopg.connect(self.dsn, connect_timeout=2) as conn:
-                return conn.execute("SELECT EXISTS (SELECT FROM messaging.messages)").fetchone() == (True,)
+                found = conn.execute("SELECT count(DISTINCT batch_id) > %s FROM messaging.messages", (after,))
+                return found.fetchone() == (True,)
 
         await eventually(lambda: asyncio.to_thread(rows), within=within, every=0.02)
 

@@ -91,6 +91,7 @@ async def _open_database(settings: ServiceSettings, package: str, metadata: Meta
         database_url(settings),
         application_name=f"heliograph-{settings.service}",
         pool_size=settings.database_pool_size,
+        server_prepared=settings.database_prepared_statements,
     )
 
 
