@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from urllib.parse import quote
 
 from heliograph_channels import email_problem
 
-__all__ = ["BadHeader", "Mailbox", "header_line", "mailbox", "phrase", "unstructured"]
+__all__ = [
+    "BadHeader",
+    "Mailbox",
+    "check_one_click",
+    "file_headers",
+    "header_line",
+    "mailbox",
+    "phrase",
+    "unstructured",
+]
 
 # Everything a server or a mail reader could take for the end of a line, plus what cannot be encoded. Tab is allowed.
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udfff]")
-_NAME = re.compile(r"[!-9;-~]{1,76}")
+_NAME = re.compile(r"[!-9;-~]{1,126}")
+_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}")
+_NO_PATH = re.compile(r"[^/\\\t]+")
+_ONE_CLICK = re.compile(r"(?:.*,[ \t]*)?<https://[!-;=?-~]+>(?:[ \t]*,.*)?")
 _MAILBOX = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))[ \t]*<(?P<address>[^<>]*)>')
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _OURS = {"from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "mime-version", "received"}
 _OURS |= {"return-path", "resent-from", "resent-to", "resent-cc", "resent-bcc", "resent-sender", "resent-date"}
+_OURS |= {"x-heliograph-message-id"}
 _LONG_WORD = re.compile(r"[^ \t]{900}")
 _LINE = 78
 _LONGEST = 998
@@ -110,9 +125,67 @@ def header_line(name: str, value: str) -> str:
         raise BadHeader("a header has a name that is not allowed")
     if name.lower() in _OURS or name.lower().startswith("content-"):
         raise BadHeader(f"header {name} is set by the channel")
-    if _LONG_WORD.search(value):  # encoding it would break the link in a List-Unsubscribe
+    # Encoding it would break the link in a List-Unsubscribe.
+    if _LONG_WORD.search(value):
         raise BadHeader(f"header {name} has a word too long for a line")
+    if name.lower().startswith("list-") and ("=?" in value or not value.isascii()):
+        raise BadHeader(f"header {name} holds characters that its links cannot have")
     return f"{name}: {unstructured(f'header {name}', value)}\r\n"
+
+
+def check_one_click(headers: Mapping[str, str]) -> None:
+    """Check that one-click unsubscribing is said in whole or not at all (RFC 8058 3.1).
+
+    Raises:
+        BadHeader: `List-Unsubscribe-Post` says something else, or there is no https address to post to.
+    """
+    named = {name.lower(): value for name, value in headers.items()}
+    post = named.get("list-unsubscribe-post")
+    if post is None:
+        return
+    if post != "List-Unsubscribe=One-Click":
+        raise BadHeader("header List-Unsubscribe-Post must be List-Unsubscribe=One-Click")
+    if not _ONE_CLICK.fullmatch(named.get("list-unsubscribe", "")):
+        raise BadHeader("header List-Unsubscribe-Post needs an https address in List-Unsubscribe")
+
+
+def file_headers(name: str, content_type: str) -> str:
+    """Return the header of a part that holds a file, in base64.
+
+    Raises:
+        BadHeader: the name is empty, too long, or holds a path, a line break or a control character; or the type is
+            malformed, or one that base64 is not allowed for.
+    """
+    if not _TYPE.fullmatch(content_type) or content_type.lower().startswith(("multipart/", "message/")):
+        raise BadHeader("a file has a type that is not allowed")
+    if not 1 <= len(name) <= 255 or _UNSAFE.search(name) or not _NO_PATH.fullmatch(name):
+        raise BadHeader("a file has a name that is not allowed")
+    return (
+        f"Content-Type: {content_type}\r\n"
+        f"Content-Disposition: attachment;{_file_name(name)}\r\n"
+        "Content-Transfer-Encoding: base64\r\n"
+    )
+
+
+def _file_name(name: str) -> str:
+    """Return a parameter, or its pieces where it is long or not ASCII (RFC 2231)."""
+    if _TOKEN.fullmatch(name):
+        return f" filename={name}"
+    if name.isascii() and len(name) <= 60:
+        quoted = name.replace('"', '\\"')  # a backslash was refused before
+        return f'\r\n filename="{quoted}"'
+    pieces, piece = [], ""
+    for character in name:
+        encoded = quote(character, safe="")
+        if len(piece) + len(encoded) > 50:
+            pieces.append(piece)
+            piece = ""
+        piece += encoded
+    pieces.append(piece)
+    if len(pieces) == 1:
+        return f"\r\n filename*=utf-8''{piece}"
+    pieces[0] = f"utf-8''{pieces[0]}"
+    return ";".join(f"\r\n filename*{index}*={text}" for index, text in enumerate(pieces))
 
 
 def _folded(value: str, start: int) -> str:

@@ -1,8 +1,8 @@
 """From a message to the octets after DATA.
 
 The frame is written by hand: the standard library's message builder takes 50 times as long (performance.md F) and lets
-a trailing line break end the header block on Python 3.11. Only 7-bit content leaves here, so no relay ever has to
-re-encode it and no extension is needed.
+a trailing line break end the header block on Python 3.11. Only 7-bit content is made here, so no relay ever has to
+re-encode it and no extension is needed; a whole message may be 8-bit.
 """
 
 from __future__ import annotations
@@ -14,8 +14,25 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
-from heliograph_channel_smtp.headers import BadHeader, Mailbox, header_line, mailbox, unstructured
-from heliograph_channels import EmailContent, OutgoingMessage, Rejected, RejectReason, Unsupported, email_problem
+from heliograph_channel_smtp.headers import (
+    BadHeader,
+    Mailbox,
+    check_one_click,
+    file_headers,
+    header_line,
+    mailbox,
+    unstructured,
+)
+from heliograph_channel_smtp.whole import BadMessage, whole
+from heliograph_channels import (
+    Attachment,
+    EmailContent,
+    OutgoingMessage,
+    Rejected,
+    RejectReason,
+    Unsupported,
+    email_problem,
+)
 
 __all__ = ["Frame", "frame"]
 
@@ -39,7 +56,11 @@ class Frame:
 def frame(
     message: OutgoingMessage, *, default_from: str, envelope_from: str, now: datetime
 ) -> Frame | Rejected | Unsupported:
-    """Build the frame, or the result that says why there is none."""
+    """Build the frame, or the result that says why there is none.
+
+    A whole message (`raw`) goes as it is; its frame has an id of ours all the same, because several recipients of one
+    message have to be told apart.
+    """
     content = message.content
     if not isinstance(content, EmailContent):
         return Unsupported(type(content).__name__)
@@ -54,10 +75,14 @@ def frame(
         bounces = mailbox(envelope_from) if envelope_from else sender
     except BadHeader as error:
         return Rejected(RejectReason.INVALID_ORIGINATION, retryable=False, detail=str(error))
+    utf8 = recipient.needs_utf8
     try:
-        head, utf8 = _head(message, content, sender, recipient, now)
-        data = (head + _body(content, message.message_id)).encode("utf-8" if utf8 else "ascii")
-    except BadHeader as error:
+        if content.raw:
+            data = whole(content.raw)
+        else:
+            head, utf8 = _head(message, content, sender, recipient, now)
+            data = (head + _body(content, message.message_id)).encode("utf-8" if utf8 else "ascii")
+    except (BadHeader, BadMessage) as error:
         return Rejected(RejectReason.INVALID_CONTENT, retryable=False, detail=str(error))
     except UnicodeError:
         return Rejected(RejectReason.INVALID_CONTENT, retryable=False, detail="the text holds half a character")
@@ -88,6 +113,7 @@ def _head(
     if content.headers:
         if len({name.lower() for name in content.headers}) < len(content.headers):
             raise BadHeader("a header is given twice")
+        check_one_click(content.headers)
         more = "".join(header_line(name, value) for name, value in content.headers.items())
     head = (
         f"From: {sender.header}\r\n"
@@ -108,18 +134,37 @@ def _date(now: datetime) -> str:
 
 
 def _body(content: EmailContent, message_id: str) -> str:
-    if not content.html:
-        return _part("plain", content.text, "")
-    if not content.text:
-        return _part("html", content.html, "")
-    # "=_" occurs neither in quoted-printable nor in base64; a plain part that holds the mark is encoded.
+    # "=_" occurs neither in quoted-printable nor in base64; a plain part that holds the mark is encoded. Neither mark
+    # begins with the other, and both hold the first.
     mark = f"=_{message_id}"
+    if not content.attachments:
+        return _words(content, mark, "")
+    outer = f"=_{mark}"
+    files = "".join(f"\r\n--{outer}\r\n{_file(attachment)}" for attachment in content.attachments)
+    return (
+        f'Content-Type: multipart/mixed; boundary="{outer}"\r\n\r\n'
+        f"--{outer}\r\n{_words(content, mark, mark)}{files}\r\n--{outer}--\r\n"
+    )
+
+
+def _words(content: EmailContent, mark: str, inside: str) -> str:
+    """Return what is read; `inside` is a mark of parts around it, which must not occur in it."""
+    if not content.html:
+        return _part("plain", content.text, inside)
+    if not content.text:
+        return _part("html", content.html, inside)
     return (
         f'Content-Type: multipart/alternative; boundary="{mark}"\r\n\r\n'
         f"--{mark}\r\n{_part('plain', content.text, mark)}"
         f"\r\n--{mark}\r\n{_part('html', content.html, mark)}"
         f"\r\n--{mark}--\r\n"
     )
+
+
+# The same file goes to everybody in a batch; a few are kept, as each may have 10 MB.
+@lru_cache(maxsize=4)
+def _file(attachment: Attachment) -> str:
+    return f"{file_headers(attachment.name, attachment.content_type)}\r\n{_base64(attachment.data)}"
 
 
 def _part(subtype: str, text: str, mark: str) -> str:
