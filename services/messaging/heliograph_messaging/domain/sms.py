@@ -47,6 +47,11 @@ def measure(body: str) -> SmsSize:
     return SmsSize("UCS-2", units, _parts(units, wide, 70, 67), units > MAX_UCS2_UNITS)
 
 
+def outside_gsm(body: str) -> str:
+    """Return the characters, each once, that keep a text out of GSM-7; empty when none does."""
+    return "".join(dict.fromkeys(_OUTSIDE_GSM.findall(body)))
+
+
 def _parts(units: int, wide: list[int], single: int, each: int) -> int:
     """Count parts of `each` units; `wide` are the indexes of characters that take two."""
     if units <= single:

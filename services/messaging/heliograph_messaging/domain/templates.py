@@ -7,6 +7,7 @@ Blocks, helpers and partials of Handlebars (pinpoint-1 6.5) are refused with the
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,12 +49,17 @@ class DoesNotCompile(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text to compile. `html`: values are escaped. `one_line`: values lose line breaks (an e-mail subject)."""
+    """One text to compile.
+
+    `html`: values are escaped. `one_line`: values lose line breaks (an e-mail subject). `json`: values are escaped as in
+    JSON strings, with three braces too (a raw push payload).
+    """
 
     name: str
     text: str
     html: bool = False
     one_line: bool = False
+    json: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def compile_parts(parts: Sequence[Part]) -> Compiled:
     if errors:
         raise DoesNotCompile(errors[:MAX_ERRORS])
     source = f"def render(v):\n    return ({''.join(f'{text}, ' for text in texts)})\n"
-    namespace: dict[str, object] = {"__builtins__": {}, "e": escape, "l": one_line}
+    namespace: dict[str, object] = {"__builtins__": {}, "e": escape, "l": one_line, "j": json_string}
     exec(compile(source, "<template>", "exec"), namespace)  # noqa: S102 (see the module's first lines)
     render: Render = namespace["render"]  # type: ignore[assignment]
     return Compiled(tuple(part.name for part in parts), tuple(slots), render)
@@ -107,6 +113,11 @@ def one_line(value: str) -> str:
     return _CONTROL.sub(" ", value)
 
 
+def json_string(value: str) -> str:
+    """Return what stands for a value between the quotes of a JSON string."""
+    return json.dumps(value, ensure_ascii=False)[1:-1]
+
+
 @dataclass(frozen=True, slots=True)
 class _Value:
     variable: Variable
@@ -117,6 +128,8 @@ def _piece(token: str | _Value, slots: dict[Variable, int], part: Part) -> str:
     if isinstance(token, str):
         return repr(token)
     slot = f"v[{slots.setdefault(token.variable, len(slots))}]"
+    if part.json:
+        return f"j({slot})"
     if part.html and not token.raw:
         return f"e({slot})"
     return f"l({slot})" if part.one_line else slot
