@@ -35,6 +35,7 @@ class Peer(
     templates: dict[str, templates_pb2.Template] = field(default_factory=dict)
     snapshots: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
+    deleted_templates: set[str] = field(default_factory=set)
     freezes: list[str] = field(default_factory=list)
     reading: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared: reading endpoints waits until it is set."""
@@ -66,7 +67,8 @@ class Peer(
         return self.settings
 
     async def GetTemplate(self, request: templates_pb2.GetTemplateRequest, context: Context) -> templates_pb2.Template:
-        if request.name not in self.templates or request.version > 3:
+        hidden = request.name in self.deleted_templates and not request.show_deleted
+        if request.name not in self.templates or hidden or request.version > 3:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such template")
         return self.templates[request.name]
 

@@ -134,7 +134,7 @@ async def test_a_lost_set_holds_up_none_that_were_taken_beside_it(
 
             asked: ClassVar[list[str]] = []
 
-            async def template(self, name: str, version: int) -> None:
+            async def template_in_use(self, name: str, version: int) -> None:
                 return None
 
             async def read(self, project: str, endpoint_ids: Sequence[str], fields: object) -> audience_pb2.MemberPage:

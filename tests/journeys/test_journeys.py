@@ -141,6 +141,23 @@ async def test_a_receipt_counts_once_however_often_it_comes(
     assert {s.activity_id: dict(s.left_counts) for s in metrics.steps}["opened"] == {"YES": 1}
 
 
+async def test_a_template_that_is_deleted_is_still_sent_and_no_new_journey_may_use_it(
+    journeys: Stub, mailroom: Mailroom, clock: ManualClock, peer: Peer
+) -> None:
+    journey = the_journey()
+    journey.schedule.start_time.FromDatetime(clock.now() + timedelta(hours=3))
+    _, run = await published(journeys, journey)
+    peer.deleted_templates.add(TEMPLATE)
+    another = (await created(journeys)).name
+    reviewed = await journeys.ReviewJourney(pb.ReviewJourneyRequest(name=another))
+    assert "TEMPLATE_UNUSABLE" in {finding.reason for finding in reviewed.findings}
+    clock.advance(timedelta(hours=3))
+    inside = await passed(journeys, run)
+    await eventually(lambda: len(mailroom.sent("hello")) == inside)
+    assert {batch.content.template_version for batch in mailroom.batches} == {3}
+    assert ("Attributes.plan", "User.UserAttributes.first") in peer.read_fields
+
+
 async def test_what_happened_to_messages_of_nobody_is_passed_over(journeys: Stub, mailroom: Mailroom) -> None:
     _, run = await published(journeys)
     inside = await passed(journeys, run)

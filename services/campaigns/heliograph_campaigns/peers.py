@@ -89,13 +89,19 @@ class Peers:
                 yield page
 
     async def fields_of(self, content: Content) -> Sequence[str]:
-        """Name the member fields that a treatment's content needs. Raises TemplateUnusable."""
+        """Name the member fields that a treatment's content needs; a template that was deleted is still used.
+
+        Raises:
+            TemplateUnusable: there never was such a template.
+        """
         if not content.template:
             return ()
-        return list((await self._template(content, "")).variables)
+        return list((await self._template(content, "", deleted=True)).variables)
 
-    async def _template(self, content: Content, channel: str) -> templates_pb2.Template:
-        request = templates_pb2.GetTemplateRequest(name=content.template, version=content.template_version)
+    async def _template(self, content: Content, channel: str, *, deleted: bool = False) -> templates_pb2.Template:
+        request = templates_pb2.GetTemplateRequest(
+            name=content.template, version=content.template_version, show_deleted=deleted
+        )
         try:
             template = await self._templates.GetTemplate(request)
         except grpc.aio.AioRpcError as error:

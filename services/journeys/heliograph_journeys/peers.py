@@ -58,8 +58,8 @@ class Peers:
         self._projects = projects_pb2_grpc.ProjectServiceStub(projects)
         self._active_seconds = active_seconds
         self._monotonic = monotonic
-        # A version never changes; which one is active does.
-        self._known: dict[tuple[str, int], tuple[float, Template]] = {}
+        # Which version is active changes, and the latest version may be overwritten.
+        self._known: dict[tuple[str, int, bool], tuple[float, Template]] = {}
 
     async def has_segment(self, segment: str, version: int) -> bool:
         """Tell whether a segment exists, in that version when one is given."""
@@ -73,11 +73,19 @@ class Peers:
 
     async def template(self, name: str, version: int) -> Template | None:
         """Return a template, None when there is none; version 0 asks for the active one."""
-        until, known = self._known.get((name, version), (0.0, None))
-        if known is not None and (version or self._monotonic() < until):
+        return await self._template(name, version, deleted=False)
+
+    async def template_in_use(self, name: str, version: int) -> Template | None:
+        """Return a template that messages are sent with: also one that was deleted meanwhile (pinpoint-1 6.2)."""
+        return await self._template(name, version, deleted=True)
+
+    async def _template(self, name: str, version: int, *, deleted: bool) -> Template | None:
+        until, known = self._known.get((name, version, deleted), (0.0, None))
+        if known is not None and self._monotonic() < until:
             return known
+        request = templates_pb2.GetTemplateRequest(name=name, version=version, show_deleted=deleted)
         try:
-            found = await self._templates.GetTemplate(templates_pb2.GetTemplateRequest(name=name, version=version))
+            found = await self._templates.GetTemplate(request)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return None
@@ -86,7 +94,7 @@ class Peers:
         template = Template(kind, found.version, tuple(found.variables))
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
-        self._known[name, version] = (self._monotonic() + self._active_seconds, template)
+        self._known[name, version, deleted] = (self._monotonic() + self._active_seconds, template)
         return template
 
     async def inherited(self, project: str) -> Inherited:

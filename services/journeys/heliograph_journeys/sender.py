@@ -38,8 +38,8 @@ _PAUSE = timedelta(seconds=1)
 class Recipients(Protocol):
     """What the sender needs of segments and templates."""
 
-    async def template(self, name: str, version: int) -> Template | None:
-        """Return a template, None when there is none."""
+    async def template_in_use(self, name: str, version: int) -> Template | None:
+        """Return a template, also one that was deleted; None when there is none."""
         ...
 
     async def read(self, project: str, endpoint_ids: Sequence[str], fields: Sequence[str]) -> audience_pb2.MemberPage:
@@ -127,7 +127,7 @@ class Sender:
         if not isinstance(step, MessageStep):
             raise TypeError(f"step {chunk.step} of run {run.id} sends nothing")
         message = step.message
-        template = await self._recipients.template(message.template, message.template_version)
+        template = await self._recipients.template_in_use(message.template, message.template_version)
         # Without its template the batch goes all the same: messaging fails it, so that everybody has an outcome.
         version, fields = (template.version, template.variables) if template else (message.template_version, ())
         page = await self._recipients.read(run.project, [person.endpoint_id for person in chunk.people], fields)
