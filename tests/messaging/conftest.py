@@ -17,6 +17,7 @@ from heliograph.messaging.v1 import (
     channels_pb2_grpc,
     dispatch_pb2,
     events_pb2,
+    files_pb2_grpc,
     messages_pb2,
     messages_pb2_grpc,
     suppressions_pb2_grpc,
@@ -54,6 +55,7 @@ class Service:
     suppressions: suppressions_pb2_grpc.SuppressionServiceAsyncStub
     scripted: ScriptedChannel
     second: ScriptedChannel
+    files: files_pb2_grpc.FileServiceAsyncStub
 
     async def set_up(self, kind: str, provider: str = "scripted", **settings: Any) -> channels_pb2.Channel:
         """Set a channel up and switch it on."""
@@ -223,6 +225,7 @@ async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             suppressions_pb2_grpc.SuppressionServiceStub(to),
             scripted,
             second,
+            files_pb2_grpc.FileServiceStub(to),
         )
 
     yield one

@@ -25,7 +25,7 @@ Answer = Callable[[OutgoingMessage], SendResult]
 class ScriptedChannel(ChannelProvider):
     """Remembers what it was asked and answers with `answer`, after `before` has run."""
 
-    kinds = frozenset({Kind.EMAIL, Kind.SMS, Kind.CUSTOM})
+    kinds = frozenset(Kind) - {Kind.IN_APP}
     capabilities = Capabilities(batch_size=10, concurrency=2, receipts=True)
     settings_schema = {
         "type": "object",

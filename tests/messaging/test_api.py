@@ -164,9 +164,10 @@ async def test_bad_channels_are_refused_with_every_violation(start: Started) -> 
         return reason_of(caught.value), {field for field, _ in violations_of(caught.value)}
 
     assert await refused("EMAIL", "nobody", {}) == ("PROVIDER_UNKNOWN", {"channel.provider"})
-    assert await refused("PUSH", "scripted", {}) == ("PROVIDER_UNKNOWN", {"channel.provider"})
+    assert await refused("IN_APP", "scripted", {}) == ("INVALID_ARGUMENT", {"channel.name"})
     assert await refused("PIGEON", "scripted", {}, "x") == ("INVALID_ARGUMENT", {"channel.name"})
     assert await refused("EMAIL", "scripted", {}, "no address") == ("INVALID_ARGUMENT", {"channel.from_address"})
+    assert await refused("VOICE", "scripted", {}, "0140000000") == ("INVALID_ARGUMENT", {"channel.from_address"})
     assert await refused("EMAIL", "scripted", {"port": 0, "hots": "x"}) == (
         "CHANNEL_SETTINGS_INVALID",
         {"channel.settings.port", "channel.settings.hots"},
@@ -179,7 +180,7 @@ async def test_the_catalogue_shows_every_plugin_with_its_schema(service: Service
     found = await service.channels.ListProviders(channels_pb2.ListProvidersRequest())
     assert [provider.name for provider in found.providers] == ["scripted", "second", "simulator"]
     scripted = found.providers[0]
-    assert (list(scripted.kinds), scripted.batch_size) == (["CUSTOM", "EMAIL", "SMS"], 10)
+    assert (list(scripted.kinds), scripted.batch_size) == (["CUSTOM", "EMAIL", "PUSH", "SMS", "VOICE"], 10)
     assert json_format.MessageToDict(scripted.settings_schema)["properties"]["password"]["writeOnly"] is True
 
 
@@ -249,7 +250,7 @@ async def test_bad_direct_sends_are_refused_whole(service: Service) -> None:
         template=f"{PARENT}/templates/t", sms_body="x", origination_number="1", template_version=-1
     )
     assert (await refused(to("a@x.com", "a@X.COM", content=both)))[2] == {
-        "content", "content.template_version", "content.origination_number", "recipients[1]",
+        "content.template_version", "content.origination_number", "recipients[1]",
     }  # fmt: skip
     assert (await refused(to("a@x.com", channel="PIGEON")))[2] == {"channel"}
     assert (await refused(to(*[f"a{index}@x.com" for index in range(101)])))[2] == {"recipients"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from heliograph_kit.settings import ServiceSettings
 from heliograph_messaging.domain.outcomes import RetryPolicy
 
 _LEASE_MARGIN_SECONDS = 1.0
+_PUBLIC_URL = re.compile(r"https://[A-Za-z0-9.:\[\]-]{1,253}(/[A-Za-z0-9._~/-]{0,200})?")
 
 
 class MessagingSettings(ServiceSettings):
@@ -23,6 +25,10 @@ class MessagingSettings(ServiceSettings):
     )
     secret_key: SecretStr | None = Field(
         default=None, description="key under which the channels' secrets are stored, at least 32 characters"
+    )
+    public_url: str = Field(
+        default="",
+        description="https address under which recipients reach the installation; links in messages begin with it",
     )
     transactional_concurrency: int = Field(
         default=12, ge=1, le=64, description="batches of direct sends worked on at once in one process"
@@ -71,6 +77,13 @@ class MessagingSettings(ServiceSettings):
     def _long_key(self) -> MessagingSettings:
         if self.secret_key is not None and len(self.secret_key.get_secret_value()) < 32:
             raise ValueError("HELIOGRAPH_MESSAGING_SECRET_KEY must have at least 32 characters")
+        return self
+
+    @model_validator(mode="after")
+    def _reachable(self) -> MessagingSettings:
+        # Mail programs take no other address for unsubscribing with one click (RFC 8058 3.1).
+        if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
+            raise ValueError("HELIOGRAPH_MESSAGING_PUBLIC_URL must have the form https://host or https://host/path")
         return self
 
     def retry_policy(self) -> RetryPolicy:

@@ -1,18 +1,22 @@
-"""What a batch says: a stored template or inline content, compiled once and rendered for each recipient."""
+"""What a batch says: a stored template, a message's own words, or both; compiled once and rendered for each recipient."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from heliograph_channels import Content, CustomContent, EmailContent, SmsContent
-from heliograph_messaging.domain.templates import Compiled, Part, compile_parts
+from heliograph_channels import Attachment, Content, EmailContent
+from heliograph_messaging.builders import Build, builder, parts_of
+from heliograph_messaging.domain.contents import PLATFORMS, EmailText, PushText, PushTexts, Said, platform_of
+from heliograph_messaging.domain.contents import Content as Stored
+from heliograph_messaging.domain.inline import Inline, PushesSettings
+from heliograph_messaging.domain.paths import Variable
+from heliograph_messaging.domain.precedence import choose
+from heliograph_messaging.domain.templates import Compiled, CompileError, DoesNotCompile, compile_parts
 from heliograph_messaging.store.templates import StoredTemplate
 
 _KEPT = 200
-Build: TypeAlias = Callable[[tuple[str, ...]], Content]
 
 
 class NoContent(ValueError):
@@ -20,84 +24,77 @@ class NoContent(ValueError):
 
 
 @dataclass(frozen=True)
-class Texts:
-    """The uncompiled texts of a message, whatever its kind; those of other kinds are empty."""
-
-    subject: str = ""
-    html: str = ""
-    text: str = ""
-    body: str = ""
-    data: str = ""
-
-
-@dataclass(frozen=True)
 class Prepared:
-    """Content ready to render for a page of recipients."""
+    """Content ready to render for a page of recipients.
+
+    `lenient`: a variable without value is left out instead of failing the message. `one_click`: each recipient gets the
+    installation's own link for unsubscribing. `platforms`: what is said on which platform, of a notification.
+    """
 
     kind: str
     compiled: Compiled
     build: Build
     defaults: Mapping[str, str] = field(default_factory=dict)
     template_version: int = 0
+    lenient: bool = False
+    one_click: bool = False
+    platforms: Mapping[str, Prepared] = field(default_factory=dict)
 
     def render(self, values: Sequence[str]) -> Content:
-        """Render for one recipient; one value for each of `compiled.variables`."""
+        """Render for one recipient; one value for each of `compiled.variables`.
+
+        Raises:
+            CannotSend: with these values it cannot be sent.
+        """
         return self.build(self.compiled.render(values))
 
+    def on(self, channel_type: str) -> Prepared | None:
+        """Return what is said to endpoints of a channel type, None when there is nothing for their platform."""
+        return self if self.kind != "PUSH" else self.platforms.get(platform_of(channel_type))
 
-def parts_of(kind: str, texts: Texts) -> list[Part]:
-    """Return what there is to compile for a channel of this kind.
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Every variable, whatever the platform."""
+        if self.kind != "PUSH":
+            return self.compiled.variables
+        return tuple(dict.fromkeys(one for part in self.platforms.values() for one in part.compiled.variables))
 
-    Raises:
-        NoContent: nothing, or the kind is not supported.
-    """
-    if kind == "EMAIL":
-        if not (texts.html or texts.text):
-            raise NoContent("there is no e-mail content: neither an HTML part nor a text part")
-        subject = Part("subject", texts.subject, one_line=True)
-        return [subject, Part("html", texts.html, html=True), Part("text", texts.text)]
-    if kind == "SMS":
-        if not texts.body:
-            raise NoContent("there is no SMS content: the body is empty")
-        return [Part("body", texts.body)]
-    if kind == "CUSTOM":
-        return [Part("data", texts.data)]
-    raise NoContent(f"content for {kind} is not supported yet")
+    def fields(self) -> list[str]:
+        """Return the endpoint fields a page must carry as columns, sorted."""
+        return sorted({variable.path for variable in self.variables if variable.is_endpoint_field})
+
+    def with_files(self, attachments: Sequence[Attachment], raw: bytes) -> Prepared:
+        """Return an e-mail with files, or a whole message instead. Never kept: files are large."""
+        files, build = tuple(attachments), self.build
+
+        def built(parts: tuple[str, ...]) -> Content:
+            content = build(parts)
+            return replace(content, attachments=files, raw=raw) if isinstance(content, EmailContent) else content
+
+        return replace(self, build=built) if files or raw else self
 
 
 class ContentCache:
-    """Compiled content: stored templates by version, which never change, and inline content by its texts."""
+    """Compiled content: stored templates by version and revision, a message's own words by what they are."""
 
     def __init__(self) -> None:
         """Start empty; the least recently used of 200 goes."""
         self._kept: OrderedDict[object, Prepared] = OrderedDict()
 
-    def of_template(self, kind: str, template: StoredTemplate) -> Prepared:
-        """Return a template's content for a channel of this kind.
+    def prepare(self, kind: str, inline: Inline, template: StoredTemplate | None = None) -> Prepared:
+        """Return what is said on a channel of this kind.
 
         Raises:
-            NoContent: the template is of another kind.
-            DoesNotCompile: only for a version stored by another version of this service.
-        """
-        if template.kind != kind:
-            raise NoContent(f"the template is of kind {template.kind}, the channel is {kind}")
-        key = (template.project, template.id, template.version, template.incarnation)
-        texts = Texts(template.subject, template.html, template.text, template.body)
-        return self._get(key, kind, texts, template.default_substitutions, template.version)
-
-    def of_texts(self, kind: str, texts: Texts) -> Prepared:
-        """Return inline content.
-
-        Raises:
-            NoContent: there is none for this kind.
+            NoContent: there is nothing to say, or the template is of another kind.
             DoesNotCompile: with every mistake.
         """
-        return self._get((kind, texts), kind, texts, {}, 0)
-
-    def _get(self, key: object, kind: str, texts: Texts, defaults: Mapping[str, str], version: int) -> Prepared:
+        named = template and (
+            template.project, template.id, template.version, template.incarnation, template.revision,
+        )  # fmt: skip
+        key = (kind, named, inline)
         found = self._kept.get(key)
         if found is None:
-            found = Prepared(kind, compile_parts(parts_of(kind, texts)), _BUILDERS[kind], defaults, version)
+            found = prepare(kind, inline, template)
             self._kept[key] = found
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
@@ -105,16 +102,70 @@ class ContentCache:
         return found
 
 
-def _email(parts: tuple[str, ...]) -> Content:
-    return EmailContent(parts[0], parts[1], parts[2])
+def prepare(kind: str, inline: Inline, template: StoredTemplate | None) -> Prepared:
+    """Compile what is said on a channel of this kind; `ContentCache` keeps what comes of it.
+
+    Raises:
+        NoContent: there is nothing to say, or the template is of another kind.
+        DoesNotCompile: with every mistake.
+    """
+    if template is not None and template.kind != kind:
+        raise NoContent(f"the template is of kind {template.kind}, the channel is {kind}")
+    stored = template.content if template is not None else None
+    if isinstance(inline.message, PushTexts):
+        return _push(inline, inline.message, stored, template)
+    below = None if stored is None or isinstance(stored, PushTexts) else stored
+    said = choose(
+        inline.message, overrides=inline.overrides, template=below, default_body=inline.default_body  # type: ignore[arg-type]
+    )  # fmt: skip
+    if not said.says_something:
+        raise NoContent(_NOTHING.get(kind, f"content for {kind} is not supported"))
+    return _compiled(kind, said, inline.settings, template)
 
 
-def _sms(parts: tuple[str, ...]) -> Content:
-    return SmsContent(parts[0])
+def _push(inline: Inline, message: PushTexts, stored: Stored | None, template: StoredTemplate | None) -> Prepared:
+    platforms: dict[str, Prepared] = {}
+    mistakes: dict[tuple[str, str], CompileError] = {}
+    settings = inline.settings if isinstance(inline.settings, PushesSettings) else PushesSettings()
+    for platform in ("", *PLATFORMS):
+        own = settings.on(platform)
+        said = choose(
+            getattr(message, platform) if platform else PushText(),
+            overrides=inline.overrides,
+            template=stored.on(platform) if isinstance(stored, PushTexts) else None,
+            default_message=message.default,
+            default_body=inline.default_body,
+        )
+        if said.says_something or (own.silent and own.data):
+            try:
+                platforms[platform] = _compiled("PUSH", said, own, template, platform)
+            except DoesNotCompile as error:
+                # A mistake in what all platforms share is told once, of the first.
+                for one in error.errors:
+                    mistakes.setdefault((one.part.rpartition(".")[2], str(one)), one)
+    if mistakes:
+        raise DoesNotCompile(list(mistakes.values()))
+    if not platforms:
+        raise NoContent(_NOTHING["PUSH"])
+    return replace(next(iter(platforms.values())), platforms=platforms)
 
 
-def _custom(parts: tuple[str, ...]) -> Content:
-    return CustomContent(parts[0])
+def _compiled(kind: str, said: Said, settings: object, template: StoredTemplate | None, platform: str = "") -> Prepared:
+    own_link = isinstance(said, EmailText) and said.one_click and not said.unsubscribe_url
+    return Prepared(
+        kind,
+        compile_parts(parts_of(said, platform)),
+        builder(said, settings, platform),
+        template.default_substitutions if template else {},
+        template.version if template else 0,
+        template.lenient if template else False,
+        own_link,
+    )
 
 
-_BUILDERS: Mapping[str, Build] = {"EMAIL": _email, "SMS": _sms, "CUSTOM": _custom}
+_NOTHING: Mapping[str, str] = {
+    "EMAIL": "there is no e-mail content: neither an HTML part nor a text part",
+    "SMS": "there is no SMS content: the body is empty",
+    "PUSH": "there is no push content: no part has a title or a body",
+    "VOICE": "there is no voice content: the body is empty",
+}

@@ -39,6 +39,48 @@ class TemplateDoesNotCompile(InvalidArgument):
         super().__init__(violations, _first(violations, "the template does not compile"))
 
 
+class TemplateVersionActive(FailedPrecondition):
+    """The active version cannot go while there are others."""
+
+    reason: ClassVar[str] = "TEMPLATE_VERSION_ACTIVE"
+
+    def __init__(self, name: str, version: int) -> None:
+        """Take the template's name and its active version."""
+        super().__init__(
+            f"version {version} of {name} is active; make another version the active one first", subject=name
+        )
+
+
+class TemplateVersionNotLatest(FailedPrecondition):
+    """Only the latest version can be overwritten."""
+
+    reason: ClassVar[str] = "TEMPLATE_VERSION_NOT_LATEST"
+
+    def __init__(self, name: str, version: int, latest: int) -> None:
+        """Take the template's name, the version asked for and the latest one."""
+        super().__init__(f"version {version} of {name} is not the latest, which is {latest}", subject=name)
+
+
+class TemplateFull(FailedPrecondition):
+    """The template has as many versions as it may have."""
+
+    reason: ClassVar[str] = "TEMPLATE_FULL"
+
+    def __init__(self, name: str, most: int) -> None:
+        """Take the template's name and how many versions it may have."""
+        super().__init__(f"{name} has {most:,} versions; delete some, or overwrite the latest", subject=name)
+
+
+class EndpointNotFound(NotFound):
+    """No such endpoint to preview for."""
+
+    reason: ClassVar[str] = "ENDPOINT_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        """Take the name asked for."""
+        super().__init__(f"there is no {name}", resource_type="endpoint", resource=name)
+
+
 class ChannelNotFound(NotFound):
     """The channel was never set up."""
 

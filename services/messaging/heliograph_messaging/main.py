@@ -8,6 +8,7 @@ from functools import partial
 
 from heliograph.messaging.v1 import (
     channels_pb2_grpc,
+    files_pb2_grpc,
     messages_pb2_grpc,
     suppressions_pb2_grpc,
     templates_pb2_grpc,
@@ -42,16 +43,20 @@ from heliograph_messaging.projections import (
 from heliograph_messaging.providers import Senders, load_catalogue
 from heliograph_messaging.secretbox import SecretBox
 from heliograph_messaging.service.channels import Channels
+from heliograph_messaging.service.files import Files
 from heliograph_messaging.service.messages import Messages
+from heliograph_messaging.service.preview import Previews
 from heliograph_messaging.service.provider_settings import ProviderSettings
 from heliograph_messaging.service.routes import Routes
 from heliograph_messaging.service.suppressions import Suppressions
 from heliograph_messaging.service.templates import Templates
 from heliograph_messaging.servicers.channels import ChannelServicer
+from heliograph_messaging.servicers.files import FileServicer
 from heliograph_messaging.servicers.messages import MessageServicer
 from heliograph_messaging.servicers.suppressions import SuppressionServicer
 from heliograph_messaging.servicers.templates import TemplateServicer
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, RequestStore
+from heliograph_messaging.store.files import FileStore
 from heliograph_messaging.store.ledger import Ledger
 from heliograph_messaging.store.messages import MessageStore
 from heliograph_messaging.store.receipts import ReceiptStore
@@ -61,6 +66,7 @@ from heliograph_messaging.store.templates import TemplateStore
 from heliograph_messaging.store.touches import TouchStore
 from heliograph_messaging.store.turns import TurnStore
 from heliograph_messaging.tables import mail, metadata
+from heliograph_messaging.unsubscribing import UnsubscribeLinks
 
 PACKAGE = "heliograph_messaging"
 _HOUR_SECONDS = 3600
@@ -81,18 +87,27 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     outbox, inbox = runtime.outbox, Inbox(mail)
     channels, templates, numbers, requests = ChannelStore(), TemplateStore(), NumberStore(), RequestStore()
     routes = RouteStore()
-    box, cache = SecretBox(settings.secret_key), ContentCache()
+    box, cache, files = SecretBox(settings.secret_key), ContentCache(), FileStore()
+    key, public_url = settings.secret_key, settings.public_url
+    links = UnsubscribeLinks(public_url, key) if public_url and key else None
+    audience = SegmentsAudience(runtime.peer("segments"))
 
     # -- calls
+    previews = Previews(database, templates, audience, links)
     runtime.add_servicer(
         templates_pb2_grpc.add_TemplateServiceServicer_to_server,
-        TemplateServicer(Templates(database, templates, requests, clock, new_id)),
+        TemplateServicer(Templates(database, templates, requests, clock, new_id), previews),
         "heliograph.messaging.v1.TemplateService",
     )
-    audience = SegmentsAudience(runtime.peer("segments"))
-    messages = Messages(
-        database, MessageStore(), channels, templates, requests, catalogue, cache, audience, outbox, clock, new_id
+    runtime.add_servicer(
+        files_pb2_grpc.add_FileServiceServicer_to_server,
+        FileServicer(Files(database, files, clock)),
+        "heliograph.messaging.v1.FileService",
     )
+    messages = Messages(
+        database, MessageStore(), channels, templates, requests, catalogue, cache, audience, outbox, clock, new_id,
+        files,
+    )  # fmt: skip
     runtime.add_servicer(
         messages_pb2_grpc.add_MessageServiceServicer_to_server,
         MessageServicer(messages),
@@ -149,7 +164,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         await asyncio.gather(beating, return_exceptions=True)
 
     runtime.on_close(stop_beating)
-    setup = BatchSetup(channels, routes, templates, numbers, cache, senders)
+    setup = BatchSetup(channels, routes, templates, numbers, cache, senders, files, links)
     door = Door([SuppressionCheck(suppressions), CapCheck(touches), QuietCheck()])
     calls = Calls(database, ledger, door, outbox, inbox, clock, settings)
     pacing = Pacing(database, TurnStore(), clock)

@@ -23,7 +23,7 @@ from heliograph_messaging.store.routes import Route
 
 _log = logging.getLogger(__name__)
 
-KINDS = ("CUSTOM", "EMAIL", "PUSH", "SMS")
+KINDS = ("CUSTOM", "EMAIL", "PUSH", "SMS", "VOICE")
 """The kinds of channel a project can set up."""
 
 ReportTo = Callable[[str, str, Sequence[Receipt]], Awaitable[None]]

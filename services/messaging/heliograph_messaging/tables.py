@@ -33,12 +33,16 @@ templates = Table(
     Column("id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("active_version", Integer, nullable=False),
+    # The highest number ever given: numbers of deleted versions are not given again.
     Column("latest_version", Integer, nullable=False),
     Column("create_time", _TIME, nullable=False),
+    # What is deleted stays for the messages that use it, until a template of that id is created again.
+    Column("delete_time", _TIME),
 )
 
-# Rows are never changed: compiled templates are cached by (project, id, version) for ever. `incarnation` is the id of
-# the creation, so that a template deleted and created again under its old name is another one.
+# Compiled templates are cached by (project, id, version, incarnation, revision) for ever. `incarnation` is the id of the
+# creation, so that a template deleted and created again under its old name is another one; `revision` counts how often the
+# version was overwritten. `content` holds what a kind says, as JSON; subject, HTML, text and body have columns of their own.
 template_versions = Table(
     "template_versions",
     metadata,
@@ -56,6 +60,24 @@ template_versions = Table(
     Column("substitution_names", ARRAY(Text), nullable=False),
     Column("update_time", _TIME, nullable=False),
     Column("updated_by", Text, nullable=False),
+    Column("content", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("lenient", Boolean, nullable=False, server_default=text("false")),
+    Column("revision", Integer, nullable=False, server_default=text("0")),
+    # NULL: the row is from before overwriting was possible, so it was added at its `update_time`.
+    Column("create_time", _TIME),
+    Column("delete_time", _TIME),
+)
+
+# Bytes of files that go with e-mails, under an id made of them.
+files = Table(
+    "files",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("size_bytes", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("used_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Index("files_used", "used_at"),
 )
 
 channels = Table(

@@ -29,9 +29,10 @@ _HEADER_NAME = re.compile(r"[!-9;-~]{1,126}")
 _OUR_HEADERS = frozenset(
     {
         "from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "mime-version", "received",
-        "return-path", "dkim-signature",
+        "return-path", "dkim-signature", "x-heliograph-message-id",
     }
 )  # fmt: skip
+_NO_PATH = re.compile(r"[^/\\\t]+")
 _VOICE = re.compile(r"[A-Za-z0-9_-]{0,64}")
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
@@ -173,7 +174,7 @@ def _no_number(word: str) -> object:
 def file_problems(name: str, content_type: str, at: str) -> list[Problem]:
     """Check what is said of a file that goes with an e-mail."""
     found: list[Problem] = []
-    if not 1 <= len(name) <= 255 or _CONTROL.search(name) or "/" in name or "\\" in name:
+    if not 1 <= len(name) <= 255 or _CONTROL.search(name) or not _NO_PATH.fullmatch(name):
         found.append(Problem(f"{at}.name", "must be one line of 1 to 255 characters without a path"))
     if not _MEDIA_TYPE.fullmatch(content_type):
         found.append(Problem(f"{at}.content_type", "must be a type such as application/pdf"))

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
 
 from heliograph.messaging.v1 import dispatch_pb2
-from heliograph_channels import CustomContent, Kind, MessageClass, OutgoingMessage, SmsContent
+from heliograph_channels import (
+    Content,
+    CustomContent,
+    EmailContent,
+    Kind,
+    MessageClass,
+    OutgoingMessage,
+    PushContent,
+    SmsContent,
+)
 from heliograph_kit.ids import derived_id, derived_ids
 from heliograph_messaging.content import Prepared
+from heliograph_messaging.domain.filled import CannotSend, one_click
 from heliograph_messaging.domain.origination import Originations
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
 from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
@@ -18,6 +28,7 @@ from heliograph_messaging.domain.sms import measure
 from heliograph_messaging.events import CLASSES
 from heliograph_messaging.pipeline.lanes import Lane, Lanes
 from heliograph_messaging.pipeline.page import Values
+from heliograph_messaging.pipeline.rendering import Rendering, correlation, owner_of
 from heliograph_messaging.regions import is_us
 from heliograph_messaging.store.records import Row
 
@@ -32,12 +43,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Setup:
-    """How a batch is sent: content, ways out, sender address and numbers, as they are when it is worked on."""
+    """How a batch is sent: content, ways out, sender address and numbers, as they are when it is worked on.
+
+    `unsubscribe` makes the link of a message, of project and message id.
+    """
 
     content: Prepared
     lanes: Lanes
     from_address: str
     originations: Originations | None
+    unsubscribe: Callable[[str, str], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,20 +127,22 @@ class _Planner:
         self._class = cast(MessageClass, CLASSES[batch.message_class])
         self._attributes = {
             "source": source.name, "run_id": source.run_id, "treatment_id": source.treatment_id,
-            "activity_id": source.activity_id,
+            "activity_id": source.activity_id, **owner_of(source),
         }  # fmt: skip
+        self._correlation = correlation(source)
+        self._project = batch.project.removeprefix("projects/")
         if isinstance(setup, Setup):
             self._kind = Kind(batch.channel)
             values = Values(batch, recipients, setup.content.defaults)
-            self._variables = setup.content.compiled.variables
-            self._columns = [values.column(variable) for variable in self._variables]
-            # Which recipients lack a value, found column by column: almost always nobody.
-            self._lacking: dict[int, str] = {}
-            for variable, column in zip(self._variables, self._columns, strict=True):
-                if None in column:
-                    for position, value in enumerate(column):
-                        if value is None:
-                            self._lacking.setdefault(position, variable.path)
+            # One for each kind of device among the recipients of a notification, else the same for all.
+            self._renderings: dict[str, Rendering | None]
+            if self._kind is Kind.PUSH:
+                devices = {one: setup.content.on(one) for one in set(recipients.channels)}
+                self._renderings = {
+                    one: None if content is None else Rendering(content, values) for one, content in devices.items()
+                }
+            else:
+                self._renderings = dict.fromkeys(recipients.channels, Rendering(setup.content, values))
             self._paths = [column.path for column in batch.recipients.columns] if self._kind is Kind.CUSTOM else []
             self._custom = [values.column_of(path) for path in self._paths]
 
@@ -146,9 +163,10 @@ class _Planner:
             return self._closed(position, Status.FAILED, "TRANSIENT_FAILURE", lane.away)
         if bad := lane.provider.check_address(self._kind, address):
             return self._failed(position, f"the address {bad}")
-        if position in self._lacking:
-            return self._failed(position, f"the variable {self._lacking[position]} has no value and no default")
-        content = setup.content.render([cast(str, column[position]) for column in self._columns])
+        try:
+            content = self._content(position, setup)
+        except CannotSend as problem:
+            return self._failed(position, str(problem))
         origination, use_case, parts = setup.from_address, "", 0
         if isinstance(content, SmsContent):
             size = measure(content.body)
@@ -160,8 +178,6 @@ class _Planner:
             if choice.problem:
                 return self._failed(position, choice.problem)
             origination, use_case = choice.origination, choice.use_case
-        if isinstance(content, CustomContent):
-            content = replace(content, endpoint=self._endpoint(position))
         endpoint_id, message_id = self._recipients.endpoint_ids[position], self._ids[position]
         self.lanes[position] = lane
         self.messages[position] = OutgoingMessage(
@@ -173,6 +189,25 @@ class _Planner:
             self._address_keys[position],
             Status.CLAIMED, "", "", origination, use_case, parts, None,
         )  # fmt: skip
+
+    def _content(self, position: int, setup: Setup) -> Content:
+        """Return what one recipient is told.
+
+        Raises:
+            CannotSend: nothing can be told him; the text says why.
+        """
+        rendering = self._renderings[self._recipients.channels[position]]
+        if rendering is None:
+            raise CannotSend(f"there is nothing to say to endpoints of {self._recipients.channels[position]}")
+        content = rendering.content(position)
+        if isinstance(content, PushContent):
+            return replace(content, correlation=self._correlation)
+        if isinstance(content, CustomContent):
+            return replace(content, endpoint=self._endpoint(position))
+        if setup.content.one_click and setup.unsubscribe and isinstance(content, EmailContent):
+            link = one_click(setup.unsubscribe(self._project, self._ids[position]))
+            return replace(content, headers={**content.headers, **link})
+        return content
 
     def erased(self, position: int) -> Row:
         """Return the row of somebody whose user was erased: it is counted, and says nothing of him."""

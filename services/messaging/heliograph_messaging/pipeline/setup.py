@@ -10,10 +10,11 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph.messaging.v1 import dispatch_pb2
+from heliograph_channels import Attachment
 from heliograph_kit.consumer import Delivery
 from heliograph_kit.errors import InvalidArgument
 from heliograph_kit.names import parse_name, project_of
-from heliograph_messaging.content import ContentCache, NoContent, Prepared, Texts
+from heliograph_messaging.content import ContentCache, NoContent, Prepared
 from heliograph_messaging.domain.origination import Number, Originations
 from heliograph_messaging.domain.recipients import Recipients
 from heliograph_messaging.domain.templates import DoesNotCompile
@@ -24,9 +25,12 @@ from heliograph_messaging.pipeline.plan import Problem, Setup
 from heliograph_messaging.pipeline.policy import policy_of
 from heliograph_messaging.providers import KINDS, CannotOpen, Senders
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, StoredChannel
+from heliograph_messaging.store.files import FileStore
 from heliograph_messaging.store.records import BatchKey, Lease, NewBatch
 from heliograph_messaging.store.routes import Route, RouteStore, main_route
 from heliograph_messaging.store.templates import TemplateStore
+from heliograph_messaging.translate import named_files, read_inline
+from heliograph_messaging.unsubscribing import UnsubscribeLinks
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _AWAY_SECONDS = 2.0
@@ -98,14 +102,18 @@ class BatchSetup:
         numbers: NumberStore,
         cache: ContentCache,
         senders: Senders,
+        files: FileStore,
+        links: UnsubscribeLinks | None,
     ) -> None:
-        """Take the stores, the compiled content and the opened senders."""
+        """Take the stores, the compiled content, the opened senders, and what makes links for unsubscribing."""
         self._channels = channels
         self._routes = routes
         self._templates = templates
         self._numbers = numbers
         self._cache = cache
         self._senders = senders
+        self._files = files
+        self._links = links
 
     async def find(self, conn: AsyncConnection, batch: dispatch_pb2.DispatchBatch, lease: Lease) -> Found:
         """Read channel, content and numbers. A batch begun before keeps its template version."""
@@ -126,6 +134,8 @@ class BatchSetup:
         numbers = await self._numbers.of_project(conn, project) if batch.channel == "SMS" and not problem else []
         own = channel.from_address if channel else ""
         from_address = content.from_address or own
+        if batch.channel == "VOICE":
+            from_address = content.origination_number or from_address
         return Found(channel, ways, prepared, problem, numbers, content.origination_number, from_address, version)
 
     async def open(self, found: Found) -> Setup | Problem:
@@ -142,7 +152,8 @@ class BatchSetup:
         originations = None
         if found.channel.kind == "SMS":
             originations = Originations(found.numbers, named=found.named_number, sender_id=found.from_address)
-        return Setup(found.content, Lanes(lanes), found.from_address, originations)
+        links = self._links.of if self._links else None
+        return Setup(found.content, Lanes(lanes), found.from_address, originations, links)
 
     async def _lane(self, route: Route) -> Lane:
         provider = self._senders.provider(route.provider)
@@ -173,17 +184,35 @@ class BatchSetup:
     async def _content(
         self, conn: AsyncConnection, project: str, batch: dispatch_pb2.DispatchBatch, version: int
     ) -> Prepared:
-        content = batch.content
+        content, inline = batch.content, read_inline(batch.channel, batch.content)
         if not content.template:
-            texts = Texts(
-                content.email_subject, content.email_html, content.email_text, content.sms_body, content.custom_data
-            )
-            return self._cache.of_texts(batch.channel, texts)
+            return await self._with_files(conn, project, batch, self._cache.prepare(batch.channel, inline))
         name = parse_name(content.template, "templates", field="content.template")
         if name.project != project:
             raise NoContent("the template belongs to another project")
-        template = await self._templates.get(conn, project, name.id, version)
+        # What was deleted meanwhile is still said by messages that use it (pinpoint-1 6.2).
+        template = await self._templates.get(conn, project, name.id, version, deleted=True)
         if template is None:
             told = f" version {version}" if version else ""
             raise NoContent(f"the template {content.template}{told} does not exist")
-        return self._cache.of_template(batch.channel, template)
+        prepared = self._cache.prepare(batch.channel, inline, template)
+        return await self._with_files(conn, project, batch, prepared)
+
+    async def _with_files(
+        self, conn: AsyncConnection, project: str, batch: dispatch_pb2.DispatchBatch, prepared: Prepared
+    ) -> Prepared:
+        content = batch.content
+        if batch.channel != "EMAIL":
+            return prepared
+        if prepared.one_click and self._links is None:
+            raise NoContent("one-click unsubscribing needs HELIOGRAPH_MESSAGING_PUBLIC_URL and a secret key")
+        ids = named_files(project, content)
+        data = await self._files.read(conn, project, ids) if ids else {}
+        if gone := [id for id in ids if id not in data]:
+            raise NoContent(f"{len(gone)} of the files that go with the message are no longer kept")
+        taken = iter(ids)
+        attachments = [
+            Attachment(one.name, one.content_type, one.data or data[next(taken)]) for one in content.email_attachments
+        ]
+        raw = data[next(taken)] if content.email_raw_file else content.email_raw
+        return prepared.with_files(attachments, raw)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from heliograph_channels import ChannelProvider, email_problem
+from heliograph_channels import ChannelProvider, email_problem, phone_problem
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import Aborted, Violations
@@ -137,6 +137,8 @@ def _check_from(kind: str, address: str, found: Violations) -> None:
         found.add(field, f"must be one line of at most {MAX_FROM_ADDRESS} characters", "INVALID_ARGUMENT")
     elif address and kind == "EMAIL" and (problem := email_problem(bare_address(address))):
         found.add(field, f"{problem}; write a@b.example or Name <a@b.example>", "ADDRESS_INVALID")
+    elif address and kind == "VOICE" and (problem := phone_problem(address)):
+        found.add(field, problem, "ADDRESS_INVALID")
 
 
 def bare_address(address: str) -> str:

@@ -20,7 +20,8 @@ from heliograph_kit.ids import derived_id
 from heliograph_kit.names import format_name, parse_name
 from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_kit.streams import dispatch_subject
-from heliograph_messaging.content import ContentCache, NoContent, Prepared, Texts
+from heliograph_messaging.content import ContentCache, NoContent, Prepared
+from heliograph_messaging.domain.inline import EmailSettings, inline_problems
 from heliograph_messaging.domain.recipients import same_address
 from heliograph_messaging.domain.templates import DoesNotCompile
 from heliograph_messaging.errors import (
@@ -34,22 +35,17 @@ from heliograph_messaging.pipeline.page import recipients_of
 from heliograph_messaging.pipeline.plan import message_ids
 from heliograph_messaging.providers import KINDS
 from heliograph_messaging.service.channels import bare_address
-from heliograph_messaging.service.templates import MAX_EMAIL_CHARACTERS, MAX_REQUEST_ID, MAX_SMS_CHARACTERS
+from heliograph_messaging.service.drafts import MAX_REQUEST_ID
+from heliograph_messaging.service.files import Stowed, check_sizes, files_problems, stow
 from heliograph_messaging.store.channels import ChannelStore, RequestStore
+from heliograph_messaging.store.files import FileStore
 from heliograph_messaging.store.messages import Count, LedgerMessage, MessageStore, StoredReceipt
 from heliograph_messaging.store.templates import TemplateStore
+from heliograph_messaging.translate import read_inline
 
 MAX_RECIPIENTS = 100
 MAX_SUBSTITUTIONS = 100
-MAX_CUSTOM_DATA_BYTES = 5 * 1024
 _MESSAGE_ID = re.compile(r"[0-9a-f]{32}")
-_PART_FIELDS = {
-    "subject": "content.email_subject",
-    "html": "content.email_html",
-    "text": "content.email_text",
-    "body": "content.sms_body",
-    "data": "content.custom_data",
-}
 
 
 class Audience(Protocol):
@@ -90,8 +86,10 @@ class Messages:
         outbox: Outbox,
         clock: Clock,
         ids: Callable[[], str],
+        files: FileStore,
     ) -> None:
         """Take everything it asks."""
+        self._files = files
         self._database = database
         self._store = store
         self._channels = channels
@@ -121,14 +119,17 @@ class Messages:
                     return _first_answer(direct, kept)
             provider = await self._provider(conn, direct)
             prepared = await self._prepared(conn, direct)
+            if direct.channel == "EMAIL":
+                await check_sizes(conn, self._files, direct.project, direct.content)
         _check_addresses(direct, provider)
-        fields = prepared.compiled.fields()
+        fields = prepared.fields()
         wanted = [recipient.endpoint_id for recipient in direct.recipients if recipient.endpoint_id]
         page = audience_pb2.MemberPage()
         if wanted:
             page = await self._audience.read_endpoints(direct.project, wanted, fields)
         run_id = derived_id("direct", direct.project, direct.request_id) if direct.request_id else self._ids()
-        batch = _batch(direct, prepared, page, run_id)
+        stowed = stow(direct.project, direct.content)
+        batch = _batch(direct, prepared, page, run_id, stowed)
         answer = _answer(direct, batch)
         async with self._database.transaction() as conn:
             if direct.request_id:
@@ -139,6 +140,8 @@ class Messages:
                 if kept is not None:
                     return _first_answer(direct, kept)
             if batch.recipients.addresses:
+                for data in stowed.files:
+                    await self._files.keep(conn, direct.project, data)
                 subject = dispatch_subject("transactional", direct.project)
                 await self._outbox.add(conn, Outgoing(subject, batch, batch.batch_id, direct.project))
         return answer
@@ -182,18 +185,19 @@ class Messages:
         return provider
 
     async def _prepared(self, conn: AsyncConnection, direct: Direct) -> Prepared:
-        content = direct.content
+        content, inline = direct.content, read_inline(direct.channel, direct.content)
         try:
             if not content.template:
-                return self._cache.of_texts(direct.channel, _texts(content))
+                return self._cache.prepare(direct.channel, inline)
             name = parse_name(content.template, "templates", field="content.template")
             template = await self._templates.get(conn, direct.project, name.id, content.template_version)
             if template is None or name.project != direct.project:
                 raise TemplateNotFound(content.template, content.template_version)
-            return self._cache.of_template(direct.channel, template)
+            return self._cache.prepare(direct.channel, inline, template)
         except DoesNotCompile as error:
+            reason = TemplateDoesNotCompile.reason
             raise TemplateDoesNotCompile(
-                [Violation(_PART_FIELDS[one.part], str(one), TemplateDoesNotCompile.reason) for one in error.errors]
+                [Violation(f"content.{_field(direct.channel, one.part)}", str(one), reason) for one in error.errors]
             ) from error
         except NoContent as error:
             found = Violations()
@@ -202,8 +206,19 @@ class Messages:
             raise
 
 
-def _texts(content: dispatch_pb2.MessageContent) -> Texts:
-    return Texts(content.email_subject, content.email_html, content.email_text, content.sms_body, content.custom_data)
+def _field(channel: str, part: str) -> str:
+    """Return the field of MessageContent that holds a part."""
+    match channel:
+        case "EMAIL":
+            return f"email_{part}"
+        case "SMS":
+            return "sms_body"
+        case "PUSH":
+            return f"push.{part}" if "." in part else f"push.default_message.{part}"
+        case "VOICE":
+            return "voice.body"
+        case _:
+            return "custom_data"
 
 
 def _check(direct: Direct) -> None:
@@ -215,26 +230,33 @@ def _check(direct: Direct) -> None:
         found.add("request_id", f"must have at most {MAX_REQUEST_ID} characters", "INVALID_ARGUMENT")
     if not 1 <= len(direct.recipients) <= MAX_RECIPIENTS:
         found.add("recipients", f"must be 1 to {MAX_RECIPIENTS}, not {len(direct.recipients)}", "INVALID_ARGUMENT")
-    if content.template and _texts(content) != Texts():
-        found.add("content", "must be a template or inline content, not both", "INVALID_ARGUMENT")
     if content.template_version < 0:
         found.add("content.template_version", "must not be negative", "INVALID_ARGUMENT")
-    if len(content.email_subject) + len(content.email_html) + len(content.email_text) > MAX_EMAIL_CHARACTERS:
-        found.add("content", f"an e-mail has at most {MAX_EMAIL_CHARACTERS:,} characters", "TEMPLATE_TOO_LARGE")
-    if len(content.sms_body) > MAX_SMS_CHARACTERS:
-        found.add("content.sms_body", f"must have at most {MAX_SMS_CHARACTERS:,} characters", "TEMPLATE_TOO_LARGE")
-    if len(content.custom_data.encode()) > MAX_CUSTOM_DATA_BYTES:
-        found.add("content.custom_data", f"must have at most {MAX_CUSTOM_DATA_BYTES:,} bytes", "TEMPLATE_TOO_LARGE")
-    if content.origination_number and (problem := phone_problem(content.origination_number)):
-        found.add("content.origination_number", problem, "ADDRESS_INVALID")
-    if content.from_address and direct.channel == "EMAIL":
-        broken = any(ord(character) < 32 for character in content.from_address)
-        if problem := "must be one line" if broken else email_problem(bare_address(content.from_address)):
-            found.add("content.from_address", problem, "ADDRESS_INVALID")
+    if direct.channel in KINDS:
+        inline = read_inline(direct.channel, content)
+        for problem in inline_problems(inline):
+            field = ".".join(part for part in ("content", problem.field) if part)
+            found.add(field, problem.words, problem.reason)
+        replies = inline.settings.reply_to if isinstance(inline.settings, EmailSettings) else ()
+        for index, address in enumerate(replies):
+            if words := _mailbox_problem(address):
+                found.add(f"content.email_reply_to[{index}]", words, "ADDRESS_INVALID")
+    if direct.channel == "EMAIL":
+        for problem in files_problems(direct.project, content):
+            found.add(f"content.{problem.field}", problem.words, problem.reason)
+    if content.origination_number and (words := phone_problem(content.origination_number)):
+        found.add("content.origination_number", words, "ADDRESS_INVALID")
+    if content.from_address and direct.channel == "EMAIL" and (words := _mailbox_problem(content.from_address)):
+        found.add("content.from_address", words, "ADDRESS_INVALID")
     if len(direct.substitutions) > MAX_SUBSTITUTIONS:
         found.add("substitutions", f"must have at most {MAX_SUBSTITUTIONS} entries", "INVALID_ARGUMENT")
     _check_recipients(direct, found)
     found.check()
+
+
+def _mailbox_problem(address: str) -> str | None:
+    broken = any(ord(character) < 32 for character in address)
+    return "must be one line" if broken else email_problem(bare_address(address))
 
 
 def _check_recipients(direct: Direct, found: Violations) -> None:
@@ -263,7 +285,7 @@ def _check_addresses(direct: Direct, provider: ChannelProvider) -> None:
 
 
 def _batch(
-    direct: Direct, prepared: Prepared, endpoints: audience_pb2.MemberPage, run_id: str
+    direct: Direct, prepared: Prepared, endpoints: audience_pb2.MemberPage, run_id: str, stowed: Stowed
 ) -> dispatch_pb2.DispatchBatch:
     """Put the batch together: endpoints as segments knows them, bare addresses, and every value of a variable.
 
@@ -285,7 +307,7 @@ def _batch(
         page.inactive.append(False if index is None else known.inactive[index])
         page.ordinals.append(endpoints.ordinals[index] if index is not None and endpoints.ordinals else 0)
     own = {path for recipient in taken for path in recipient.substitutions}
-    paths = {variable.path for variable in prepared.compiled.variables}
+    paths = {variable.path for variable in prepared.variables}
     for path in sorted(paths & (own | set(direct.substitutions) | set(columns))):
         column = page.columns.add(path=path)
         for recipient in taken:
@@ -305,7 +327,7 @@ def _batch(
         message_class=dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL,
         source=dispatch_pb2.MessageSource(run_id=run_id),
         channel=direct.channel,
-        content=direct.content,
+        content=stowed.content,
         recipients=page,
     )
     if direct.expire_time is not None:

@@ -1,0 +1,63 @@
+"""The endpoints of the segments service, as messaging asks for them: a server that keeps that part of its contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+
+
+@dataclass(frozen=True)
+class AnEndpoint:
+    """An endpoint with the values of its fields."""
+
+    channel: str = "EMAIL"
+    address: str = "someone@x.com"
+    user_id: str = ""
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class Segments(audience_pb2_grpc.AudienceServiceServicer):
+    """Knows the endpoints it is given, and what it was asked for."""
+
+    def __init__(self) -> None:
+        """Know nobody."""
+        self.endpoints: dict[str, AnEndpoint] = {}
+        self.asked: list[tuple[int, list[str]]] = []
+
+    async def ReadEndpoints(self, request: audience_pb2.ReadEndpointsRequest, context: Any) -> audience_pb2.MemberPage:
+        """Return those that exist, in the order asked."""
+        self.asked.append((len(request.endpoint_ids), list(request.fields)))
+        known = [id for id in request.endpoint_ids if id in self.endpoints]
+        found = [self.endpoints[id] for id in known]
+        page = audience_pb2.MemberPage(
+            endpoint_ids=known,
+            user_ids=[one.user_id for one in found],
+            channels=[one.channel for one in found],
+            addresses=[one.address for one in found],
+            opted_out=[False for _ in found],
+            inactive=[False for _ in found],
+        )
+        for path in request.fields:
+            cells = [one.fields.get(path, ()) for one in found]
+            column = page.columns.add(path=path, counts=[len(cell) for cell in cells])
+            column.values.extend(value for cell in cells for value in cell)
+        return page
+
+
+@asynccontextmanager
+async def running(segments: Segments) -> AsyncIterator[str]:
+    """Serve on a free port and yield the address."""
+    server = grpc.aio.server()
+    audience_pb2_grpc.add_AudienceServiceServicer_to_server(segments, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
