@@ -1,6 +1,7 @@
 """Import rules that import-linter cannot say: the SDK is written against pluggy alone, domains against nothing."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +31,15 @@ def test_the_sdk_imports_pluggy_and_the_standard_library(path: Path) -> None:
     allowed = {"heliograph_channels", "pluggy"}
     if "testing" in path.parts or path.stem == "testing":
         allowed |= {"pytest", "jsonschema"}  # the extra [testing]
+    if path.name == "http_client.py":
+        allowed |= {"httpx"}  # the extra [http]; nothing else in the SDK imports the module
 
     assert {name for name in imports(path) if name not in sys.stdlib_module_names} <= allowed
+
+
+def test_the_extras_of_the_sdk_are_imported_by_whoever_wants_them_alone() -> None:
+    script = "import sys, heliograph_channels; sys.exit(bool({'httpx', 'pytest', 'jsonschema'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("path", DOMAINS, ids=lambda path: str(path.parent.name))
