@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +28,7 @@ from heliograph_campaigns.domain import (
     resumed_state,
     split,
 )
-from heliograph_campaigns.events import picked, policy
+from heliograph_campaigns.events import content_from_proto, content_to_proto, picked, policy
 from heliograph_campaigns.rows import draft_from_json, draft_to_json
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -235,6 +236,18 @@ def test_a_quiet_time_of_its_own_takes_the_place_of_the_projects() -> None:
     assert not policy(a_draft()).HasField("quiet_time")
     assert policy(a_draft(inherited=Inherited(quiet_time=other))).quiet_time.start == "12:00"
     assert policy(a_draft(quiet_time=own, inherited=Inherited(quiet_time=other))).quiet_time.end == "07:00"
+
+
+def test_content_that_campaigns_know_nothing_of_is_carried_whole() -> None:
+    whole = dispatch_pb2.MessageContent(
+        template="projects/shop/templates/hello", email_raw=b"\x00\xff", default_body="hi", sms_media_urls=["https://a"]
+    )
+    whole.push.default_message.title = "News"
+    content = content_from_proto(whole)
+    assert content_to_proto(content) == whole
+    assert draft_from_json(draft_to_json(a_draft(content=content))).content == content
+    assert not complaints(a_draft(channel="PUSH", content=replace(content, template="")))
+    assert content_from_proto(dispatch_pb2.MessageContent(template="t")) == Content(template="t")
 
 
 def test_drafts_of_before_there_were_limits_are_read_without_any() -> None:

@@ -62,7 +62,11 @@ FINISHED_RUNS = frozenset({RunState.COMPLETED, RunState.CANCELLED})
 
 @dataclass(frozen=True)
 class Content:
-    """What a treatment says: a template, or inline fields; the sender always comes from here (pinpoint-1 4.6)."""
+    """What a treatment says: a template, or inline fields; the sender always comes from here (pinpoint-1 4.6).
+
+    `further` is the rest of the message's content as JSON (notifications, voice, files ...): campaigns carry it to
+    messaging, which knows what it means.
+    """
 
     template: str = ""
     template_version: int = 0
@@ -73,6 +77,7 @@ class Content:
     sms_body: str = ""
     origination_number: str = ""
     custom_data: str = ""
+    further: str = ""
 
     def inline_fields(self) -> frozenset[str]:
         """Name the inline fields that say something."""
@@ -217,12 +222,10 @@ class Draft:
 
 def _check_content(content: Content, channel: str, path: str, complain: Complain) -> None:
     inline = content.inline_fields()
-    if bool(content.template) == bool(inline):
-        complain(
-            path,
-            "set either a template or inline content",
-            "CONTENT_AMBIGUOUS" if inline else "CONTENT_MISSING",
-        )
+    if content.template and inline:
+        complain(path, "set either a template or inline content", "CONTENT_AMBIGUOUS")
+    elif not (content.template or inline or content.further):
+        complain(path, "set either a template or inline content", "CONTENT_MISSING")
     for name in sorted(inline - INLINE_FIELDS.get(channel, frozenset())):
         complain(
             f"{path}.{name}",

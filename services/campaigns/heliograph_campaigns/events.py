@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
+from google.protobuf import json_format
 from google.protobuf.duration_pb2 import Duration
 
 from heliograph.campaigns.v1 import events_pb2
@@ -119,34 +121,25 @@ def dispatch(
     )
 
 
+_NAMED = tuple(field.name for field in fields(Content) if field.name != "further")
+
+
 def content_to_proto(content: Content) -> dispatch_pb2.MessageContent:
     """Write what a treatment says."""
-    return dispatch_pb2.MessageContent(
-        template=content.template,
-        template_version=content.template_version,
-        email_subject=content.email_subject,
-        email_html=content.email_html,
-        email_text=content.email_text,
-        from_address=content.from_address,
-        sms_body=content.sms_body,
-        origination_number=content.origination_number,
-        custom_data=content.custom_data,
-    )
+    whole = dispatch_pb2.MessageContent(**{name: getattr(content, name) for name in _NAMED})
+    if content.further:
+        json_format.Parse(content.further, whole)
+    return whole
 
 
 def content_from_proto(content: dispatch_pb2.MessageContent) -> Content:
     """Read what a treatment says."""
-    return Content(
-        template=content.template,
-        template_version=content.template_version,
-        email_subject=content.email_subject,
-        email_html=content.email_html,
-        email_text=content.email_text,
-        from_address=content.from_address,
-        sms_body=content.sms_body,
-        origination_number=content.origination_number,
-        custom_data=content.custom_data,
-    )
+    rest = dispatch_pb2.MessageContent()
+    rest.CopyFrom(content)
+    for name in _NAMED:
+        rest.ClearField(name)  # type: ignore[arg-type]
+    further = json_format.MessageToJson(rest, indent=None, sort_keys=True) if rest.ByteSize() else ""
+    return Content(**{name: getattr(content, name) for name in _NAMED}, further=further)
 
 
 def picked(page: audience_pb2.MemberPage, positions: Sequence[int]) -> audience_pb2.MemberPage:
