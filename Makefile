@@ -12,6 +12,8 @@ PYTHON ?= python3
 ENGINE ?= docker
 TAG ?= dev
 AREA ?=
+# Most tests wait for servers and processes, so a few at a time share the cores; WORKERS= runs one after the other.
+WORKERS ?= --numprocesses 3 --dist worksteal
 ARGS ?=
 
 BIN := .venv/bin
@@ -43,7 +45,7 @@ run: setup ## start PostgreSQL, NATS and every service here (heliograph up)
 
 .PHONY: test
 test: lint ## lint, then every test (ARGS='tests/segments -k import' narrows)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 .PHONY: test-long
 test-long: setup ## the tests that take minutes, such as kills in the middle of large imports

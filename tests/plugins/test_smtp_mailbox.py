@@ -469,7 +469,7 @@ async def test_a_maildir_that_is_not_there_shows_in_health_and_is_waited_for(mai
         ({"verp_delimiter": "+", "envelope_from": "b" * 40 + "@example.com"}, {"envelope_from"}),
         ({"verp_delimiter": "*"}, {"verp_delimiter", "envelope_from"}),
     ],
-    ids=lambda value: str(value)[:50],
+    ids=lambda value: ",".join(sorted(value)) if isinstance(value, set) else str(value)[:50],
 )  # fmt: skip
 def test_settings_of_the_mailbox_belong_together(changes: dict[str, object], fields: set[str]) -> None:
     settings = {"host": "h", "from_address": "a@example.com", **changes}

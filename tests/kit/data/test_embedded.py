@@ -130,7 +130,9 @@ def test_the_port_of_last_time_is_left_when_somebody_else_has_it(folder: Path) -
             server.stop()
 
 
-@pytest.mark.parametrize("content", ["", "garbage", "999999999", str(os.getpid())])
+@pytest.mark.parametrize(
+    "content", ["", "garbage", "999999999", str(os.getpid())], ids=["empty", "garbage", "nobody's", "a stranger's"]
+)
 def test_a_pid_file_that_names_no_server_of_ours_is_stale(folder: Path, content: str) -> None:
     pid_file = folder / "nats.pid"
     pid_file.write_text(content)
