@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -50,7 +51,7 @@ class TestSmppContract(ChannelContract):
         return SmppChannel()
 
     @pytest_asyncio.fixture
-    async def settings(self, tmp_path: Path) -> AsyncIterator[Mapping[str, object]]:
+    async def settings(self, tmp_path: Path) -> AsyncIterator[Mapping[str, object]]:  # type: ignore[override]
         certificate, key = make_certificate(tmp_path)
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(certificate, key)
@@ -59,7 +60,7 @@ class TestSmppContract(ChannelContract):
 
 
 @asynccontextmanager
-async def sender_of(smsc: Smsc, recording: RecordingContext | None = None, **changes: object) -> AsyncIterator[Sender]:
+async def sender_of(smsc: Smsc, recording: RecordingContext | None = None, **changes: Any) -> AsyncIterator[Sender]:
     given_settings = settings_for(smsc.port, **changes)
     provider = SmppChannel()
     assert list(provider.check_settings(given_settings)) == []
@@ -342,6 +343,15 @@ async def test_closing_waits_for_answers_and_unbinds() -> None:
         assert smsc.unbinds == 1
 
 
+async def test_a_busy_sender_is_well() -> None:
+    async with Smsc(silent, window=1).running() as smsc, sender_of(smsc, window=1) as sender:
+        sending = asyncio.create_task(one(sender))
+        await smsc.until(lambda: bool(smsc.submits))
+        assert (await sender.health()).ok
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
 # The window
 
 
@@ -402,7 +412,7 @@ def test_the_window_is_never_exceeded_and_every_message_has_one_fate(
                 submit.answer()
 
     async def play() -> None:
-        changes: dict[str, object] = {"window": window, "connections": connections, "response_timeout": 0.05}
+        changes: dict[str, Any] = {"window": window, "connections": connections, "response_timeout": 0.05}
         async with (
             Smsc(mixed, window=window).running() as smsc,
             sender_of(smsc, throttle_seconds=0.01, reconnect_seconds=0.1, **changes) as sender,
@@ -514,7 +524,7 @@ async def test_a_throttled_further_part_is_not_tried_for_ever() -> None:
 # What a submit_sm says
 
 
-async def submitted(message: OutgoingMessage, **changes: object) -> list[ShortMessage]:
+async def submitted(message: OutgoingMessage, **changes: Any) -> list[ShortMessage]:
     async with Smsc().running() as smsc, sender_of(smsc, **changes) as sender:
         assert isinstance(await one(sender, message), Accepted)
         return [submit.message for submit in smsc.submits]
@@ -533,7 +543,7 @@ async def submitted(message: OutgoingMessage, **changes: object) -> list[ShortMe
     ],
 )
 async def test_the_sender_is_written_by_its_form(
-    origination: str, changes: dict[str, object], expected: tuple[int, int, str]
+    origination: str, changes: dict[str, Any], expected: tuple[int, int, str]
 ) -> None:
     (message,) = await submitted(sms(origination=origination), **changes)
     assert (message.source.ton, message.source.npi, message.source.text) == expected
@@ -549,7 +559,7 @@ async def test_a_sender_of_no_form_is_refused_before_anything_is_sent(originatio
 
 
 async def test_priority_validity_service_type_and_registrations_are_written() -> None:
-    changes: dict[str, object] = {
+    changes: dict[str, Any] = {
         "priority_campaign": 2,
         "validity_minutes": 2885,
         "service_type": "CMT",

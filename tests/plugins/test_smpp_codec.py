@@ -274,7 +274,7 @@ def test_latin1_takes_140_octets(length: int, count: int) -> None:
 
 _TEXTS = st.one_of(
     _gsm_texts,
-    st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=300),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300),
     st.text(st.sampled_from("a€ç😀あ{"), min_size=1, max_size=300),
 )
 
@@ -497,6 +497,18 @@ def test_a_part_that_comes_twice_counts_once_and_other_senders_are_other_texts()
     whole = reassembly.add(read_inbound(a_part(2, 2, b"two"), Alphabet.GSM), 2.0)
     assert whole is not None
     assert whole.body == "one two"
+
+
+def test_a_text_that_is_being_handed_over_is_not_given_up_and_can_come_again() -> None:
+    reassembly = Reassembly(most=10, seconds=60)
+    first, second = (read_inbound(a_part(number, 2, b"x"), Alphabet.GSM) for number in (1, 2))
+    reassembly.add(first, 0.0)
+    whole = reassembly.add(second, 0.0)
+    assert reassembly.overdue(100.0, everything=True) == []
+    reassembly.refused(second)
+    assert reassembly.add(second, 1.0) == whole
+    reassembly.refused(second)
+    assert reassembly.overdue(100.0) == [whole]
 
 
 def first_message() -> ShortMessage:

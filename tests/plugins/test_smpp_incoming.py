@@ -174,8 +174,10 @@ async def test_parts_of_a_broken_message_never_make_it_delivered() -> None:
 
 async def test_ids_in_hexadecimal_and_decimal_are_one() -> None:
     recording = RecordingContext()
-    changes: dict[str, object] = {"response_id": "hex", "receipt_id": "decimal"}
-    async with Smsc(hex_ids=True).running() as smsc, sender_of(smsc, recording, **changes) as sender:
+    async with (
+        Smsc(hex_ids=True).running() as smsc,
+        sender_of(smsc, recording, response_id="hex", receipt_id="decimal") as sender,
+    ):
         assert await one(sender) == Accepted("1000")
         assert smsc.next_id() == "3E9"
         session = await smsc.bound_session()

@@ -137,11 +137,13 @@ class SmppSender(Sender):
         return [result if result is not None else Unknown("the batch was interrupted") for result in results]
 
     async def health(self) -> Health:
-        """Ask the SMSC whether it is there (enquire_link); a session that only receives counts as well."""
+        """Ask the SMSC whether it is there (enquire_link); all connections have to be bound."""
         try:
             async with asyncio.timeout(_HEALTH_SECONDS):
-                session = await self._links.slot()
-                session.give_back()
+                session = self._links.bound()
+                if session is None:  # it may be about to
+                    session = await self._links.slot()
+                    session.give_back()
                 await session.request(Command.ENQUIRE_LINK)
         except NoSession as error:
             return Health(False, error.result.detail)

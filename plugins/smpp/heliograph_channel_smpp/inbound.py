@@ -83,6 +83,7 @@ class Reassembly:
         self._most = most
         self._seconds = seconds
         self._waiting: dict[tuple[object, ...], tuple[float, dict[int, Fragment]]] = {}
+        self._complete: set[tuple[object, ...]] = set()
 
     def __len__(self) -> int:
         """Count the messages that are not complete."""
@@ -91,7 +92,7 @@ class Reassembly:
     def add(self, fragment: Fragment, now: float) -> Whole | None:
         """Take a fragment at `now` (seconds of any clock); return the message when it completes one.
 
-        The parts are kept until `done`, as the message may have to be handed over again.
+        Its parts are kept until `done`, as they come again when the message is `refused`.
         """
         place = fragment.place
         if place is None:
@@ -101,12 +102,18 @@ class Reassembly:
         parts[place.number] = fragment
         if len(parts) < place.total:
             return None
+        self._complete.add(key)
         return _whole([parts[number] for number in sorted(parts)], ())
 
     def done(self, fragment: Fragment) -> None:
         """Forget the message this fragment belongs to."""
         if fragment.place is not None:
             self._waiting.pop(_key(fragment), None)
+            self._complete.discard(_key(fragment))
+
+    def refused(self, fragment: Fragment) -> None:
+        """Wait for the last part of this message to come again."""
+        self._complete.discard(_key(fragment))
 
     def overdue(self, now: float, *, everything: bool = False) -> list[Whole]:
         """Give up messages that waited too long, and the oldest while there are too many; return what there is of them."""
@@ -114,6 +121,8 @@ class Reassembly:
         for key, (since, parts) in list(self._waiting.items()):
             if not everything and len(self._waiting) <= self._most and now - since < self._seconds:
                 break  # in order of arrival: the others are younger
+            if key in self._complete:
+                continue  # it is being handed over
             del self._waiting[key]
             place = next(iter(parts.values())).place
             total = place.total if place else 1

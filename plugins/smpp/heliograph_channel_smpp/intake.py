@@ -74,7 +74,7 @@ class Intake:
 
     def take(self, session: Session, pdu: Pdu) -> None:
         """Take a deliver_sm or data_sm. It is answered later, over the same session."""
-        if self._closed or len(self._queue) >= _MOST_WAITING:
+        if self._closed or len(self._queue) + self._tracker.waiting >= _MOST_WAITING:
             session.answer(pdu, Status.ESME_RX_T_APPN)
             return
         try:
@@ -185,6 +185,8 @@ class Intake:
             self._context.logger.warning("%d messages were not stored: %s", len(messages), type(error).__name__)
             for id, item, whole in zip(ids, items, wholes, strict=True):
                 self._ids.remember(whole.digest, id, None, self._loop.time())
+                if item.fragment is not None:
+                    self._reassembly.refused(item.fragment)
                 item.answer(Status.ESME_RX_T_APPN)
                 self._try_again(item)
             return

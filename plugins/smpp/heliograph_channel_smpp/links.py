@@ -195,6 +195,10 @@ class Links:
                 waiter.result().give_back()
             raise
 
+    def bound(self) -> Session | None:
+        """Return a session that can send, whether it has room or not; None where none is bound."""
+        return next((link.session for link in self._senders if link.session is not None), None)
+
     def changed(self) -> None:
         """Serve those who wait: there may be room, or no hope any more."""
         while self._waiting:
@@ -234,6 +238,7 @@ class Links:
     def _hopeless(self) -> Rejected | None:
         if self.closed:
             return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail="the channel is closed")
-        if any(link.connecting or link.session is not None for link in self._senders):
-            return None
+        for link in self._senders:
+            if link.connecting or link.session is not None:
+                return None
         return self._senders[0].why

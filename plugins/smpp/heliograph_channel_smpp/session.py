@@ -16,6 +16,8 @@ __all__ = ["NoAnswer", "NotTaken", "Session", "Timing"]
 _LAST_SEQUENCE = 0x7FFFFFFF
 # A rate is kept over such a time, in seconds: timers are not exact, and what was slept too long is made up for.
 _BURST = 0.02
+# More than any window and any number of deliver_sm that wait for an answer.
+_MOST_UNWRITTEN = 20_000
 
 
 class NotTaken(Exception):
@@ -247,6 +249,9 @@ class Session(asyncio.Protocol):
 
     def _put(self, pdu: Pdu, request: _Request | None) -> None:
         if self.lost is not None:
+            return
+        if len(self._out) >= _MOST_UNWRITTEN:
+            self.abort("the SMSC asks and reads no answers")
             return
         self._out.append((encode(pdu), request))
         if not self._flushing:

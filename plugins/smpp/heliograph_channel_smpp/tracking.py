@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
@@ -76,6 +77,11 @@ class Tracker:
         self._early.append((self._serial, provider_message_id, go_on))
         return True
 
+    @property
+    def waiting(self) -> int:
+        """How many receipts wait."""
+        return len(self._early)
+
     def release_all(self) -> None:
         """Let every receipt go on that waits."""
         early, self._early = self._early, []
@@ -92,7 +98,7 @@ class Tracker:
         group = self._by_id.get(told.provider_message_id)
         if group is None:
             return Receipt(
-                f"{told.provider_message_id}:{told.mark}", told.kind, now,
+                _bounded(f"{told.provider_message_id}:{told.mark}"), told.kind, now,
                 provider_message_id=told.provider_message_id, detail=told.detail, permanent=told.permanent,
             )  # fmt: skip
         detail = told.detail
@@ -104,7 +110,7 @@ class Tracker:
             number = next(place for place, id in group.ids.items() if id == told.provider_message_id) + 1
             detail = f"part {number} of {group.total}: {detail}"
         return Receipt(
-            f"{group.name}:{told.kind}", told.kind, now, message_id=group.message_id, detail=detail,
+            _bounded(f"{group.name}:{told.kind}"), told.kind, now, message_id=group.message_id, detail=detail,
             permanent=told.permanent,
         )  # fmt: skip
 
@@ -118,3 +124,8 @@ class Tracker:
                 self._early.append(one)
             else:
                 one[2]()
+
+
+def _bounded(receipt_id: str) -> str:
+    """Keep an id below the 200 characters that are stored; an SMSC's own may have more."""
+    return receipt_id if len(receipt_id) <= 150 else hashlib.blake2b(receipt_id.encode(), digest_size=32).hexdigest()
