@@ -198,6 +198,7 @@ async def test_a_window_full_of_silence_costs_the_session() -> None:
 async def test_a_message_that_was_not_written_goes_over_another_connection() -> None:
     async with Smsc(window=1).running() as smsc, sender_of(smsc, window=1) as sender:
         session = await smsc.bound_session()
+        assert (await sender.health()).ok
         session.wire.pause_reading()
         first = asyncio.create_task(one(sender))
         second = asyncio.create_task(one(sender))

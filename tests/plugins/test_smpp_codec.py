@@ -432,6 +432,32 @@ def test_tlvs_count_before_the_text_or_not(believed: bool, expected: tuple[str, 
     assert (told.provider_message_id, told.state) == expected
 
 
+_WRITTEN = "id:ab_1 sub:001 done date:2611270412 stat:DELIVRD err:000 text:"
+
+
+@pytest.mark.parametrize("default", [Alphabet.GSM, Alphabet.GSM_PACKED, Alphabet.LATIN1])
+@pytest.mark.parametrize(
+    ("octets", "coding"),
+    [
+        pytest.param(_WRITTEN.encode(), 0, id="ASCII"),
+        pytest.param(to_gsm(_WRITTEN), 0, id="GSM"),
+        pytest.param(_WRITTEN.encode("utf-16-be"), 8, id="UCS-2"),
+    ],
+)
+def test_a_receipt_is_read_whatever_its_text_is_written_in(octets: bytes, coding: int, default: Alphabet) -> None:
+    message = from_a_person(octets, data_coding=coding, esm_class=4)
+    told = read_receipt(message, Reading(default_alphabet=default))
+    assert told is not None
+    assert (told.provider_message_id, told.state, told.mark) == ("ab_1", "DELIVRD", "DELIVRD 2611270412")
+
+
+def test_a_packed_receipt_is_read() -> None:
+    message = from_a_person(pack(to_gsm(_WRITTEN)), esm_class=4)
+    told = read_receipt(message, Reading(default_alphabet=Alphabet.GSM_PACKED))
+    assert told is not None
+    assert told.provider_message_id == "ab_1"
+
+
 @pytest.mark.parametrize("text", [b"", b"id: stat:DELIVRD", b"id:1 stat:", b"nonsense", b"text:id:1 stat:DELIVRD"])
 def test_a_receipt_without_id_or_state_is_none(text: bytes) -> None:
     assert read_receipt(from_a_person(text, esm_class=4), Reading()) is None

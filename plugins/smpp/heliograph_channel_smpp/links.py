@@ -102,8 +102,10 @@ class Link:
                 self.why = Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=session.lost or "unbound")
                 self._links.logger.warning("%s: the session ended: %s", self.role, session.lost)
                 # The first short life is bad luck; an SMSC that keeps on closing is not asked at once.
-                failures = short_lives = short_lives if loop.time() - since < _SHORT_LIFE else 0
+                failures = short_lives
                 short_lives += 1
+                if loop.time() - since >= _SHORT_LIFE:
+                    failures = short_lives = 0
             if pause := reconnect_pause(failures, self._links.jitter(), self._account.longest_pause):
                 self.connecting = False
                 self._links.changed()

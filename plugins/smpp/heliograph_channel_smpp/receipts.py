@@ -14,6 +14,7 @@ __all__ = ["IdForm", "Reading", "Told", "is_receipt", "read_receipt"]
 
 _RECEIPT, _KINDS = 0x04, 0x3C
 _FIELD = re.compile(r"\b(id|done date|stat|err):\s*(\S*)", re.IGNORECASE)
+_TEXT = re.compile(r"\btext:", re.IGNORECASE)
 _STATES = {
     1: "ENROUTE",
     2: "DELIVRD",
@@ -85,10 +86,7 @@ def read_receipt(message: ShortMessage, reading: Reading) -> Told | None:
 
     The TLV carries the id as submit_sm_resp did (SMPP 3.4, 5.3.2.12), the text as the SMSC likes.
     """
-    default = reading.default_alphabet
-    text = decode(message.content, alphabet_of(message.data_coding, default))
-    # A text reaches from the first 20 characters of the message itself: whatever it holds is not a field.
-    fields = {name.lower(): value for name, value in reversed(_FIELD.findall(re.split(r"(?i)\btext:", text)[0]))}
+    fields = _fields(message, reading.default_alphabet)
     written = reading.receipt_id.normal(fields.get("id", ""))
     state = _normal_state(fields.get("stat", ""))
     tlv_id = (message.tlv(Tlv.RECEIPTED_MESSAGE_ID) or b"").rstrip(b"\0").decode("latin-1")
@@ -103,6 +101,20 @@ def read_receipt(message: ShortMessage, reading: Reading) -> Told | None:
     error = fields.get("err", "") or _network_error(message)
     detail = f"stat:{state} err:{error}" if error else f"stat:{state}"
     return Told(written, state, kind, permanent, detail[:100], f"{state} {fields.get('done date', '')}".strip())
+
+
+def _fields(message: ShortMessage, default: Alphabet) -> dict[str, str]:
+    """Read the text of a receipt: in ASCII or GSM 03.38, which differ in one sign that ids have, packed or in UCS-2."""
+    alphabet = alphabet_of(message.data_coding, default)
+    readings = [message.content.decode("latin-1").replace("\x11", "_")]
+    if alphabet in (Alphabet.GSM_PACKED, Alphabet.UCS2):
+        readings.append(decode(message.content, alphabet))
+    for text in readings:
+        # What follows "text:" are the first characters of the message itself, and no fields.
+        found = _FIELD.findall(_TEXT.split(text)[0])
+        if any(name.lower() == "id" for name, _ in found):
+            return {name.lower(): value for name, value in reversed(found)}
+    return {}
 
 
 def _normal_state(state: str) -> str:
