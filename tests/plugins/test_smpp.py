@@ -195,6 +195,15 @@ async def test_a_window_full_of_silence_costs_the_session() -> None:
         assert len(smsc.sessions) == 2
 
 
+async def test_answers_that_come_too_late_free_their_places() -> None:
+    async with Smsc(silent, window=2).running() as smsc, sender_of(smsc, window=2, response_timeout=0.1) as sender:
+        for number in range(4):
+            assert isinstance(await one(sender), Unknown)
+            smsc.submits[number].answer()
+            assert (await sender.health()).ok
+        assert len(smsc.sessions) == 1
+
+
 async def test_a_message_that_was_not_written_goes_over_another_connection() -> None:
     async with Smsc(window=1).running() as smsc, sender_of(smsc, window=1) as sender:
         session = await smsc.bound_session()
