@@ -48,11 +48,13 @@ from heliograph_channels.results import (
     Unsupported,
 )
 from heliograph_channels.schema import Problem, problems_of, secret_fields, with_defaults
+from heliograph_channels.simulated import SIMULATOR_NUMBERS
 from heliograph_channels.texts import sms_problem
 
 __all__ = [
     "CHANNELS",
     "REGISTRARS",
+    "SIMULATOR_NUMBERS",
     "Accepted",
     "Attachment",
     "Capabilities",

@@ -91,7 +91,7 @@ class Postman:
             time=self._context.now(),
             message_id=message_id,
             provider_message_id=provider_id,
-            detail=_DETAILS[follow.kind] if follow.permanent else "mailbox full (simulated)",
+            detail=follow.detail or (_DETAILS[follow.kind] if follow.permanent else "mailbox full (simulated)"),
             permanent=follow.permanent,
             attributes={"link": "https://simulator.example/"} if follow.kind is ReceiptKind.CLICKED else {},
         )

@@ -9,9 +9,12 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Literal, cast
 
-from heliograph_channels import OutgoingMessage, ReceiptKind, RejectReason
+from heliograph_channels import SIMULATOR_NUMBERS, OutgoingMessage, ReceiptKind, RejectReason
 
 __all__ = ["Answer", "Fate", "Follow", "Script"]
+
+_INVALID = "INVALID (simulated)"
+"""What the original reports of its failing simulator numbers."""
 
 
 class Answer(Enum):
@@ -24,11 +27,12 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """A receipt that follows: its kind, after how many seconds, and whether a bounce is a hard one."""
+    """A receipt that follows: its kind, after how many seconds, whether a bounce is a hard one, and words of its own."""
 
     kind: ReceiptKind
     delay: float
     permanent: bool = True
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,10 @@ class Script:
         Names before `@simulator.` behave like the mailbox simulator people know from SES (a `+label` is allowed);
         the telephone numbers are the simulator numbers of pinpoint-2 2.4.
         """
-        if address in _FAILING_NUMBERS:
-            return Fate(Answer.ACCEPT, follows=(Follow(ReceiptKind.FAILED, self.bounced_delay),))
-        if address in _WORKING_NUMBERS:
-            return self._delivered()
+        if address in SIMULATOR_NUMBERS:
+            if SIMULATOR_NUMBERS[address]:
+                return self._delivered()
+            return Fate(Answer.ACCEPT, follows=(Follow(ReceiptKind.FAILED, self.bounced_delay, detail=_INVALID),))
         name, at, domain = address.partition("@")
         if not at or not (domain.startswith("simulator.") or domain == "simulator"):
             return None
@@ -167,13 +171,3 @@ class Script:
             "lost": Fate(Answer.UNKNOWN, arrived=False),
         }
         return fates.get(name)
-
-
-# Pairs of pinpoint-2 2.4: the first of each succeeds, the second fails after it was accepted.
-_PAIRS = (
-    "+14254147755 +14254147167  +447860019066 +447860019067  +33755512501 +33755512502  +34683783440 +34683783442 "
-    "+394390009172 +394390009174  +3197008100148 +3197008100150  +61455944038 +61455944039  +46790645100 +46790645102 "
-    "+41798075872 +41798075874  +48732141440 +48732141442"
-).split()
-_WORKING_NUMBERS = frozenset(_PAIRS[::2])
-_FAILING_NUMBERS = frozenset(_PAIRS[1::2])
