@@ -1,4 +1,4 @@
-"""SMS parts, origination, recipient checks, outcomes and the breaker: pure rules, tables and properties."""
+"""SMS parts, regions, recipient checks, outcomes and the breaker: pure rules, tables and properties."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph_messaging.domain.breaker import Breaker
-from heliograph_messaging.domain.origination import Number, Originations
 from heliograph_messaging.domain.outcomes import REASONS, RetryPolicy, Status, after_receipt, rejected, unknown
 from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
 from heliograph_messaging.domain.sms import GSM_BASIC, GSM_EXTENDED, measure
@@ -64,55 +63,6 @@ def packed(sizes: list[int], single: int, each: int) -> int:
             parts, room = parts + 1, each
         room -= size
     return parts
-
-
-def number(digits: str, kind: str, state: str = "READY", *, sms: bool = True) -> Number:
-    return Number(digits, kind, state, sms, "projects/shop/useCases/u" if kind == "TEN_DLC" else "")
-
-
-TEN, CODE, FREE, LONG = (
-    number("+12065550100", "TEN_DLC"), number("12345", "SHORT_CODE"), number("+18885550100", "TOLL_FREE"),
-    number("+12065550199", "LONG_CODE"),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("numbers", "named", "us", "origination", "words"),
-    [
-        ([FREE, TEN, CODE], "", True, "12345", ""),
-        ([FREE, TEN], "", True, "+12065550100", ""),
-        ([FREE], "", True, "+18885550100", ""),
-        ([LONG], "", True, "", "+12065550199 (LONG_CODE) is READY"),
-        ([], "", True, "", "it has none"),
-        ([number("+12065550100", "TEN_DLC", "PENDING")], "", True, "", "+12065550100 (TEN_DLC) is PENDING"),
-        ([number("+12065550100", "TEN_DLC", "PENDING"), FREE], "", True, "+18885550100", ""),
-        ([number("+12065550100", "TEN_DLC", sms=False)], "", True, "", "no number"),
-        ([number("+1", "SIMULATOR")], "", True, "", "no number"),
-        ([TEN, CODE], "+12065550100", True, "+12065550100", ""),
-        ([TEN], "+12065550777", True, "", "does not belong to this project"),
-        ([number("+12065550100", "TEN_DLC", "PENDING")], "+12065550100", True, "", "+12065550100 is PENDING"),
-        ([LONG], "+12065550199", True, "", "may not send SMS to the US"),
-        ([TEN], "+12065550100", False, "", "sends to the US only"),
-        ([TEN, LONG], "", False, "+12065550199", ""),
-        ([TEN], "", False, "Shop", ""),
-    ],
-)
-def test_an_sms_leaves_from_the_number_the_rules_name(
-    numbers: list[Number], named: str, us: bool, origination: str, words: str
-) -> None:
-    choice = Originations(numbers, named=named, sender_id="Shop").choose("+12065550123", us=us)
-    assert choice.origination == origination
-    assert words in choice.problem
-    assert bool(choice.problem) == (not origination)
-
-
-def test_a_destination_keeps_its_number_when_another_one_is_added() -> None:
-    pool = [number(f"+1206555010{index}", "TEN_DLC") for index in range(4)]
-    destinations = [f"+1312555{index:04d}" for index in range(400)]
-    before = [Originations(pool[:3]).choose(one, us=True).origination for one in destinations]
-    after = [Originations(pool).choose(one, us=True).origination for one in destinations]
-    assert len(set(before)) == 3
-    assert {new for old, new in zip(before, after, strict=True) if old != new} == {pool[3].number}
 
 
 @pytest.mark.parametrize(

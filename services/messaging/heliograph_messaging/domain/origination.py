@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from heliograph_messaging.domain.countries import CountryRules
+
+US = "US"
 US_ORDER = ("SHORT_CODE", "TEN_DLC", "TOLL_FREE")
 PARTS_PER_SECOND = {"SHORT_CODE": 100.0, "TEN_DLC": 1.0, "TOLL_FREE": 3.0, "LONG_CODE": 10.0, "SIMULATOR": 100.0}
 """What a number may send when the registry tells nothing else (pinpoint-2 3.2)."""
-ELSEWHERE_ORDER = ("SHORT_CODE", "LONG_CODE")
+TRANSACTIONAL = "TRANSACTIONAL"
+_ONLY_US = ("TEN_DLC", "TOLL_FREE")
 _SHOWN = 3
+_NONE = "NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND"
+_UNFIT = "INVALID_ORIGINATION_IDENTITY"
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as the 10DLC registry announced it last. `use_case` is its name; empty when it belongs to none."""
+    """A number as the 10DLC registry announced it last, and what messaging was told about it.
+
+    `use_case` is its name; empty when it belongs to none. `country` is where it belongs. `message_type` empty: it carries both.
+    `route` is the way it belongs to, None: any. `pool` is the id of its pool; empty: none.
+    """
 
     number: str
     kind: str
@@ -23,6 +33,10 @@ class Number:
     sms_capable: bool
     use_case: str = ""
     parts_per_second: float = 0.0
+    country: str = US
+    message_type: str = ""
+    route: str | None = None
+    pool: str = ""
 
     @property
     def throughput(self) -> Throughput:
@@ -40,73 +54,249 @@ class Throughput:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """Numbers and sender ids that stand for each other; the numbers say themselves that they are in it."""
+
+    id: str
+    message_type: str = ""
+    shared_routes: bool = False
+    sender_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a message asks for; empty: nothing. A number wins over a pool, both win over a sender id."""
+
+    number: str = ""
+    pool: str = ""
+    sender_id: str = ""
+    message_type: str = ""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The routes of the channel that are switched on, and those that can be called now. None: all are."""
+
+    known: frozenset[str] | None = None
+    open: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class SenderRules:
+    """What a project lets serve where no number can, and what its messages are that say nothing (empty: either)."""
+
+    rules: CountryRules = field(default_factory=CountryRules)
+    registered: frozenset[tuple[str, str]] = frozenset()
+    shared_routes: bool = True
+    message_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
-    """The number to send from (empty: the provider's default), its use case, or why there is none."""
+    """The number to send from (empty: the provider's default), its use case and way, or why there is none."""
 
     origination: str = ""
     use_case: str = ""
     problem: str = ""
+    message_type: str = TRANSACTIONAL
+    route: str | None = None
 
 
+@dataclass
 class Originations:
-    """The numbers of one project, sorted out once for a batch and asked for each destination."""
+    """The numbers of one project, sorted out once for each country and asked for each destination."""
 
-    def __init__(self, numbers: Sequence[Number], *, named: str = "", sender_id: str = "") -> None:
-        """Take all numbers of the project, the number the message names (E.164; may be empty) and the sender id."""
-        self._numbers = numbers
-        self._named = named
-        self._sender_id = sender_id
-        self._throughputs = {number.number: number.throughput for number in numbers}
-        self._us = _best(numbers, US_ORDER)
-        self._elsewhere = _best(numbers, ELSEWHERE_ORDER)
+    numbers: Sequence[Number]
+    wanted: Wanted = Wanted()
+    pools: Sequence[Pool] = ()
+    senders: SenderRules = field(default_factory=SenderRules)
+    ways: Ways = field(default_factory=Ways)
 
-    def choose(self, destination: str, *, us: bool) -> Choice:
-        """Return the number for a destination (E.164). The same destination gets the same number as long as it can."""
-        if self._named:
-            return self._check_named(us=us)
-        candidates = self._us if us else self._elsewhere
-        if candidates:
-            best = candidates[0] if len(candidates) == 1 else max(candidates, key=lambda n: _weight(n, destination))
-            return Choice(best.number, best.use_case)
-        if us:
-            return Choice(problem=f"no number of this project may send SMS to the US{self._why()}")
-        # Elsewhere sender ids and the provider's shared routes may serve; in the US never.
-        return Choice(self._sender_id)
+    def __post_init__(self) -> None:
+        """Begin with no country."""
+        self._decided: dict[tuple[str, bool], Choice | list[Number]] = {}
+        self._throughputs = {number.number: number.throughput for number in self.numbers}
+
+    def choose(self, destination: str, *, country: str, simulated: bool = False) -> Choice:
+        """Return what to send from to a destination (E.164) in a country (ISO 3166, `US` for its territories too).
+
+        The same destination gets the same number as long as it can. `simulated`: the destination is a simulator number,
+        which is reached from anything and from nothing.
+        """
+        key = (country, simulated)
+        found = self._decided.get(key)
+        if found is None:
+            found = self._decided[key] = self._decide(country, simulated=simulated)
+        if isinstance(found, Choice):
+            return found
+        best = found[0] if len(found) == 1 else max(found, key=lambda number: _weight(number.number, destination))
+        return self._of(best)
 
     def throughput(self, origination: str) -> Throughput | None:
         """Return what a number may send; None for a sender id and for the provider's own numbers."""
         return self._throughputs.get(origination)
 
-    def _check_named(self, *, us: bool) -> Choice:
-        number = next((n for n in self._numbers if n.number == self._named), None)
+    def _decide(self, country: str, *, simulated: bool) -> Choice | list[Number]:
+        if self.wanted.number:
+            return self._named(country, simulated=simulated)
+        decided = self._of_pool(country) if self.wanted.pool else self._of_all(country)
+        if simulated and isinstance(decided, Choice) and decided.problem.startswith(_NONE):
+            made_for_it = [n for n in self.numbers if n.kind == "SIMULATOR" and self._usable(n)]
+            return made_for_it or Choice(message_type=self._type)
+        return decided
+
+    # -- a number the message names ---------------------------------------------------------------------------------
+
+    def _named(self, country: str, *, simulated: bool) -> Choice:
+        name = self.wanted.number
+        number = next((n for n in self.numbers if n.number == name), None)
         if number is None or number.state == "RELEASED":
-            return Choice(problem=f"{self._named} does not belong to this project")
+            return Choice(problem=f"ORIGINATION_IDENTITY_DOES_NOT_EXIST: {name} does not belong to this project")
+        problem = self._unfit(number, country, simulated=simulated)
+        return Choice(problem=problem) if problem else self._of(number)
+
+    def _unfit(self, number: Number, country: str, *, simulated: bool) -> str:
+        wanted, name = self.wanted.message_type, number.number
         if not number.sms_capable:
-            return Choice(problem=f"{self._named} cannot send SMS")
+            return f"{_UNFIT}: {name} cannot send SMS"
         if number.state != "READY":
-            return Choice(problem=f"{self._named} is {number.state}; it sends once it is READY")
-        if us and number.kind not in US_ORDER:
-            return Choice(problem=f"{self._named} is a {number.kind}, which may not send SMS to the US")
-        if not us and number.kind in ("TEN_DLC", "TOLL_FREE"):
-            return Choice(problem=f"{self._named} is a {number.kind}, which sends to the US only")
-        return Choice(number.number, number.use_case)
+            return f"{_UNFIT}: {name} is {number.state}; it sends once it is READY"
+        if wanted and number.message_type not in ("", wanted):
+            return f"MESSAGE_TYPE_MISMATCH: {name} carries {number.message_type} messages only"
+        if not self._has_way(number):
+            return f"{_UNFIT}: {name} belongs to the route {number.route!r}, which is not there or switched off"
+        if simulated:
+            return ""
+        if number.kind == "SIMULATOR":
+            return f"{_UNFIT}: {name} is a SIMULATOR, which reaches simulator numbers only"
+        if number.kind == "LONG_CODE" and number.country == US:
+            return f"{_UNFIT}: {name} is an unregistered US LONG_CODE, which may not send SMS to the US or elsewhere"
+        if country == US and number.kind not in US_ORDER:
+            return f"{_UNFIT}: {name} is a {number.kind}, which may not send SMS to the US"
+        if country != US and number.kind in _ONLY_US:
+            return f"{_UNFIT}: {name} is a {number.kind}, which sends to the US only"
+        if number.kind == "SHORT_CODE" and number.country != country:
+            return f"{_UNFIT}: {name} is a SHORT_CODE of {number.country}, which reaches nobody in another country"
+        return ""
+
+    # -- one of a pool, one of all ----------------------------------------------------------------------------------
+
+    def _of_pool(self, country: str) -> Choice | list[Number]:
+        pool = next((pool for pool in self.pools if pool.id == self.wanted.pool), None)
+        if pool is None:
+            return Choice(problem=f"INVALID_POOL_ID: there is no pool {self.wanted.pool}")
+        wanted = self.wanted.message_type
+        if wanted and pool.message_type not in ("", wanted):
+            return Choice(problem=f"MESSAGE_TYPE_MISMATCH: {pool.id} carries {pool.message_type} messages only")
+        found = self._best([n for n in self.numbers if n.pool == pool.id], country, wanted or pool.message_type)
+        if found:
+            return found
+        if country != US:
+            fitting = [one for one in pool.sender_ids if self._fits(one, country)]
+            if fitting:
+                return Choice(min(fitting), message_type=self._type)
+            if pool.shared_routes:
+                return Choice(message_type=self._type)
+        where = "the US" if country == US else country or "this country"
+        return Choice(problem=f"{_NONE}: no member of the pool {pool.id} may send SMS to {where}")
+
+    def _of_all(self, country: str) -> Choice | list[Number]:
+        if country == US:
+            us = [n for n in self.numbers if self._usable(n) and _serves(n, US)]
+            if len(us) == 1:
+                # The only one there is carries everything, whatever it is for (S102).
+                return us
+        found = self._best(self.numbers, country, self.wanted.message_type or self.senders.message_type)
+        if found:
+            return found
+        if country == US:
+            # Sender ids and shared routes never serve the US.
+            return Choice(problem=f"{_NONE}: no number of this project may send SMS to the US{self._why()}")
+        sender_id = self.wanted.sender_id
+        if sender_id and self._fits(sender_id, country):
+            return Choice(sender_id, message_type=self._type)
+        if self.senders.shared_routes:
+            return Choice(message_type=self._type)
+        if sender_id:
+            told = f"SENDER_ID_NOT_SUPPORTED_FOR_DESTINATION: {sender_id} cannot be used in {country or 'this country'}"
+            return Choice(problem=told)
+        return Choice(problem=f"{_NONE}: nothing of this project sends SMS to {country or 'this country'}")
+
+    def _best(self, numbers: Sequence[Number], country: str, message_type: str) -> list[Number]:
+        """Return the numbers that are equally the best, empty when none will do.
+
+        Those whose way can be called now come before all others: as a route that is away is passed over, so are its numbers.
+        """
+        usable = [n for n in numbers if self._usable(n) and _serves(n, country)]
+        open_now = self.ways.open
+        reachable = [n for n in usable if n.route is None or open_now is None or n.route in open_now]
+        for among in (reachable, usable):
+            for rank in range(3):
+                found = _typed([n for n in among if _rank(n, country) == rank], message_type)
+                if found:
+                    return found
+        return []
+
+    # -- small questions --------------------------------------------------------------------------------------------
+
+    @property
+    def _type(self) -> str:
+        return self.wanted.message_type or self.senders.message_type or TRANSACTIONAL
+
+    def _of(self, number: Number) -> Choice:
+        return Choice(
+            number.number, number.use_case, message_type=number.message_type or self._type, route=number.route
+        )
+
+    def _usable(self, number: Number) -> bool:
+        return number.state == "READY" and number.sms_capable and self._has_way(number)
+
+    def _has_way(self, number: Number) -> bool:
+        return number.route is None or self.ways.known is None or number.route in self.ways.known
+
+    def _fits(self, sender_id: str, country: str) -> bool:
+        return self.senders.rules.sender_id_fits(sender_id, country, self.senders.registered)
 
     def _why(self) -> str:
-        told = [f"{n.number} ({n.kind}) is {n.state}" for n in self._numbers if n.state != "RELEASED"]
+        told = [f"{n.number} ({n.kind}) is {n.state}" for n in self.numbers if n.state != "RELEASED"]
         if not told:
             return ": it has none"
         rest = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
         return f": {', '.join(told[:_SHOWN])}{rest}"
 
 
-def _best(numbers: Sequence[Number], order: Sequence[str]) -> list[Number]:
-    for kind in order:
-        found = [n for n in numbers if n.kind == kind and n.state == "READY" and n.sms_capable]
+def _serves(number: Number, country: str) -> bool:
+    """Tell whether numbers of this kind reach a country at all."""
+    if country == US:
+        return number.kind in _ONLY_US or (number.kind == "SHORT_CODE" and number.country == US)
+    if number.kind == "SHORT_CODE":
+        return number.country == country
+    # A US long code that is not registered is for voice only (S92).
+    return number.kind == "LONG_CODE" and number.country != US
+
+
+def _rank(number: Number, country: str) -> int:
+    """Return how good a number is for a country that it serves; 0 is best."""
+    if country == US:
+        return US_ORDER.index(number.kind)
+    if number.kind == "SHORT_CODE":
+        return 0
+    return 1 if number.country == country else 2
+
+
+def _typed(numbers: Sequence[Number], message_type: str) -> list[Number]:
+    """Return the numbers for a type of message: those made for it before those that carry both.
+
+    Without a type all will do, those for transactional messages first and those for promotional ones last.
+    """
+    order = (message_type, "") if message_type else (TRANSACTIONAL, "", "PROMOTIONAL")
+    for wanted in order:
+        found = [number for number in numbers if number.message_type == wanted]
         if found:
             return found
     return []
 
 
-def _weight(number: Number, destination: str) -> bytes:
+def _weight(number: str, destination: str) -> bytes:
     """Weigh a number for a destination (rendezvous hashing): one more number moves only its own share."""
-    return hashlib.blake2b(f"{number.number} {destination}".encode(), digest_size=8).digest()
+    return hashlib.blake2b(f"{number} {destination}".encode(), digest_size=8).digest()
