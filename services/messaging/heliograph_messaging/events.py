@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from heliograph.messaging.v1 import dispatch_pb2, events_pb2
+from heliograph.messaging.v1 import contents_pb2, dispatch_pb2, events_pb2
 from heliograph.segments.v1 import events_pb2 as segments_events_pb2
 from heliograph_kit.ids import derived_id
 from heliograph_kit.instants import timestamp
@@ -25,6 +25,11 @@ CLASSES = {
     dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL: "transactional",
     dispatch_pb2.MESSAGE_CLASS_CAMPAIGN: "campaign",
     dispatch_pb2.MESSAGE_CLASS_JOURNEY: "journey",
+}
+MESSAGE_TYPES = {
+    contents_pb2.SMS_MESSAGE_TYPE_UNSPECIFIED: "",
+    contents_pb2.SMS_MESSAGE_TYPE_TRANSACTIONAL: "TRANSACTIONAL",
+    contents_pb2.SMS_MESSAGE_TYPE_PROMOTIONAL: "PROMOTIONAL",
 }
 CLASS_OF_NAME = {name: number for number, name in CLASSES.items()}
 OF_RECEIPT = {
@@ -66,6 +71,7 @@ def outcome_batch(
             origination=row.origination,
             part_count=row.part_count,
             ten_dlc_registration_id=row.use_case,
+            cost_micros=row.cost if outcome.status is Status.ACCEPTED else 0,
         )
     return told
 

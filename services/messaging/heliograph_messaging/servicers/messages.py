@@ -117,6 +117,7 @@ def _proto(message: LedgerMessage) -> messages_pb2.Message:
         address=message.address,
         origination=message.origination,
         part_count=message.part_count,
+        cost_micros=message.cost,
         template=message.template,
         template_version=message.template_version,
         provider_message_id=message.provider_message_id,
@@ -132,7 +133,9 @@ def _story(message: LedgerMessage, receipts: Sequence[StoredReceipt]) -> list[ev
     """Return what happened: the outcome of sending, then what the provider reported."""
     story: list[events_pb2.MessageEvent] = []
     if message.accept_time is not None:
-        story.append(_event(message, events_pb2.MESSAGE_EVENT_TYPE_ACCEPTED, time=timestamp(message.accept_time)))
+        accepted = _event(message, events_pb2.MESSAGE_EVENT_TYPE_ACCEPTED, time=timestamp(message.accept_time))
+        accepted.cost_micros = message.cost
+        story.append(accepted)
     elif message.status in ("FAILED", "SKIPPED", "IN_DOUBT"):
         type_ = events_pb2.MessageEventType.Value(f"MESSAGE_EVENT_TYPE_{message.status}")
         outcome = _event(message, type_, time=timestamp(message.update_time))
@@ -166,6 +169,7 @@ def _run_status(run_id: str, counts: Sequence[Count]) -> messages_pb2.RunStatus:
         status.targeted_count += count.messages
         status.accepted_count += count.accepted
         status.part_count += count.parts
+        status.cost_micros += count.cost
         if count.status == "DELIVERED":
             status.delivered_count += count.messages
         elif count.status == "FAILED":

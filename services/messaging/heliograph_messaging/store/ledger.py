@@ -64,9 +64,13 @@ _INTEND = text(
     WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL
     FOR UPDATE"""
 )
+# A message that comes again may leave from another number than the one it was claimed with.
 _MOVE = text(
-    """UPDATE messaging.messages SET chunk = :chunk, update_time = :now WHERE project = :project
-    AND message_id = ANY(CAST(:ids AS uuid[]))"""
+    """UPDATE messaging.messages AS m SET chunk = :chunk, update_time = :now, origination = x.origination,
+        use_case = x.use_case, part_count = x.part_count
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:originations AS text[]), CAST(:use_cases AS text[]),
+        CAST(:part_counts AS smallint[])) AS x (message_id, origination, use_case, part_count)
+    WHERE m.project = :project AND m.message_id = x.message_id"""
 )
 _GUARD = text(
     """UPDATE messaging.batches SET lease_until = clock_timestamp() + make_interval(secs => :lease),
@@ -216,7 +220,7 @@ class Ledger:
         conn: AsyncConnection,
         lease: Lease,
         chunk: int,
-        ids: Sequence[str],
+        rows: Sequence[Row],
         *,
         provider: str,
         route: str,
@@ -231,13 +235,22 @@ class Ledger:
             LeaseLost: another worker took the batch over.
         """
         parameters = {**lease.key.parameters(), "chunk": chunk, "now": now}
-        to = {"token": lease.token, "count": len(ids), "provider": provider, "route": route}
+        to = {"token": lease.token, "count": len(rows), "provider": provider, "route": route}
         done = await conn.execute(_INTEND, {**parameters, **to})
         if not done.rowcount:
             raise LeaseLost
         if move:
             del parameters["batch"]
-            await conn.execute(_MOVE, {**parameters, "ids": plain_array(ids)})
+            await conn.execute(
+                _MOVE,
+                {
+                    **parameters,
+                    "ids": plain_array([row.message_id for row in rows]),
+                    "originations": text_array([row.origination for row in rows]),
+                    "use_cases": text_array([row.use_case for row in rows]),
+                    "part_counts": plain_array([row.part_count for row in rows]),
+                },
+            )
 
     async def refuse(self, conn: AsyncConnection, key: BatchKey, rows: Sequence[Row], *, now: datetime) -> None:
         """Write down that these claimed rows are skipped, for the reasons they carry."""

@@ -36,6 +36,7 @@ class LedgerMessage:
     origination: str
     use_case: str
     part_count: int
+    cost: int
     provider_message_id: str
     failed_attempts: int
     create_time: datetime
@@ -65,6 +66,7 @@ class Count:
     messages: int
     accepted: int
     parts: int
+    cost: int
 
 
 _STATUS = "CASE WHEN m.status = 'CLAIMED' AND c.state = 'DISPATCHING' THEN 'DISPATCHING' ELSE m.status END"
@@ -72,7 +74,7 @@ _JOINED = f"""SELECT m.project, m.message_id, {_STATUS} AS status, m.reason, m.d
         b.treatment_id, b.activity_id, b.message_class, b.channel, coalesce(nullif(c.provider, ''), b.provider) AS provider,
         b.template, b.template_version,
         b.trace_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count,
-        m.provider_message_id, m.failed_attempts, m.create_time, m.update_time, m.accept_time
+        coalesce(m.cost, 0) AS cost, m.provider_message_id, m.failed_attempts, m.create_time, m.update_time, m.accept_time
     FROM messaging.messages m
     JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id
     LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
@@ -84,7 +86,8 @@ _OF_RUN = text(
 )
 _COUNTS = text(
     f"""SELECT {_STATUS} AS status, m.reason, b.treatment_id, b.activity_id, count(*) AS messages,
-        count(m.accept_time) AS accepted, coalesce(sum(m.part_count) FILTER (WHERE m.accept_time IS NOT NULL), 0) AS parts
+        count(m.accept_time) AS accepted, coalesce(sum(m.part_count) FILTER (WHERE m.accept_time IS NOT NULL), 0) AS parts,
+        coalesce(sum(m.cost), 0) AS cost
     FROM messaging.batches b
     JOIN messaging.messages m ON m.project = b.project AND m.batch_id = b.batch_id
     LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
@@ -125,7 +128,7 @@ class MessageStore:
         """Count the messages of a run; an empty treatment or activity does not narrow it down."""
         parameters = {"project": project, "run": run_id, "treatment": treatment_id, "activity": activity_id}
         return [
-            Count(row.status, row.reason, row.treatment_id, row.activity_id, row.messages, row.accepted, int(row.parts))
+            Count(**{**row._mapping, "parts": int(row.parts), "cost": int(row.cost)})
             for row in await conn.execute(_COUNTS, parameters)
         ]
 

@@ -83,6 +83,8 @@ class Row(NamedTuple):  # a tuple, because a frozen dataclass costs four times a
     use_case: str
     part_count: int
     chunk: int | None
+    cost: int = 0
+    """What handing it over costs, in millionths."""
 
 
 @dataclass(frozen=True)
