@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, SecretStr, model_validator
@@ -29,6 +30,9 @@ class MessagingSettings(ServiceSettings):
     public_url: str = Field(
         default="",
         description="https address under which recipients reach the installation; links in messages begin with it",
+    )
+    countries_file: Path | None = Field(
+        default=None, description="JSON file that changes the country rules for SMS; see data/README.md of the service"
     )
     transactional_concurrency: int = Field(
         default=12, ge=1, le=64, description="batches of direct sends worked on at once in one process"

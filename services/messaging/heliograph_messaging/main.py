@@ -10,6 +10,8 @@ from heliograph.messaging.v1 import (
     channels_pb2_grpc,
     files_pb2_grpc,
     messages_pb2_grpc,
+    opt_outs_pb2_grpc,
+    origination_pb2_grpc,
     suppressions_pb2_grpc,
     templates_pb2_grpc,
 )
@@ -21,14 +23,19 @@ from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, StartFailed, run_service
 from heliograph_messaging.config import MessagingSettings
 from heliograph_messaging.content import ContentCache
+from heliograph_messaging.countries import BadCountries, load_countries
 from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.leases import Leases
+from heliograph_messaging.pipeline.opted_out import OptOutCheck
 from heliograph_messaging.pipeline.pacing import Pacing
 from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck
 from heliograph_messaging.pipeline.receipts import Receipts
 from heliograph_messaging.pipeline.setup import BatchSetup
+from heliograph_messaging.pipeline.simulated import SimulatedLanes
+from heliograph_messaging.pipeline.sms import SmsReader
+from heliograph_messaging.pipeline.spending import Spending
 from heliograph_messaging.pipeline.suppressed import SuppressionCheck
 from heliograph_messaging.pipeline.worker import Pipeline
 from heliograph_messaging.projections import (
@@ -44,23 +51,35 @@ from heliograph_messaging.providers import Senders, load_catalogue
 from heliograph_messaging.secretbox import SecretBox
 from heliograph_messaging.service.channels import Channels
 from heliograph_messaging.service.files import Files
+from heliograph_messaging.service.keywords import Keywords
 from heliograph_messaging.service.messages import Messages
+from heliograph_messaging.service.opt_outs import OptOuts
+from heliograph_messaging.service.originations import Originations
+from heliograph_messaging.service.pools import Pools
 from heliograph_messaging.service.preview import Previews
 from heliograph_messaging.service.provider_settings import ProviderSettings
 from heliograph_messaging.service.routes import Routes
+from heliograph_messaging.service.sms_settings import SmsSettings
 from heliograph_messaging.service.suppressions import Suppressions
 from heliograph_messaging.service.templates import Templates
 from heliograph_messaging.servicers.channels import ChannelServicer
 from heliograph_messaging.servicers.files import FileServicer
 from heliograph_messaging.servicers.messages import MessageServicer
+from heliograph_messaging.servicers.opt_outs import OptOutServicer
+from heliograph_messaging.servicers.originations import OriginationServicer
 from heliograph_messaging.servicers.suppressions import SuppressionServicer
 from heliograph_messaging.servicers.templates import TemplateServicer
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, RequestStore
+from heliograph_messaging.store.conversations import ConversationStore
 from heliograph_messaging.store.files import FileStore
+from heliograph_messaging.store.keywords import KeywordStore
 from heliograph_messaging.store.ledger import Ledger
 from heliograph_messaging.store.messages import MessageStore
+from heliograph_messaging.store.opt_outs import OptOutStore
+from heliograph_messaging.store.originations import OriginationStore, PoolStore
 from heliograph_messaging.store.receipts import ReceiptStore
 from heliograph_messaging.store.routes import RouteStore
+from heliograph_messaging.store.sms_settings import SmsSettingsStore, SpendingStore
 from heliograph_messaging.store.suppressions import SuppressionStore
 from heliograph_messaging.store.templates import TemplateStore
 from heliograph_messaging.store.touches import TouchStore
@@ -76,12 +95,13 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     """Put the service together.
 
     Raises:
-        StartFailed: a channel plugin cannot be used; the text names it.
+        StartFailed: a channel plugin or the file of country rules cannot be used; the text names it.
     """
     settings, database, clock = runtime.settings, runtime.database, runtime.clock
     try:
         catalogue = load_catalogue(settings.plugins)
-    except PluginError as error:
+        rules = load_countries(settings.countries_file)
+    except (PluginError, BadCountries) as error:
         raise StartFailed(str(error)) from error
     runtime.use_mail(mail)
     outbox, inbox = runtime.outbox, Inbox(mail)
@@ -114,6 +134,25 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         "heliograph.messaging.v1.MessageService",
     )
 
+    # -- numbers
+    origins, pools, keywords, opt_outs = OriginationStore(), PoolStore(), KeywordStore(), OptOutStore()
+    sms_settings, spending, conversations = SmsSettingsStore(), SpendingStore(), ConversationStore()
+    runtime.add_servicer(
+        origination_pb2_grpc.add_OriginationServiceServicer_to_server,
+        OriginationServicer(
+            Originations(database, origins, opt_outs, routes, rules, clock),
+            Pools(database, pools, origins, keywords, opt_outs, requests, rules, clock),
+            Keywords(database, keywords, origins, pools),
+            SmsSettings(database, sms_settings, spending, clock),
+        ),
+        "heliograph.messaging.v1.OriginationService",
+    )
+    runtime.add_servicer(
+        opt_outs_pb2_grpc.add_OptOutServiceServicer_to_server,
+        OptOutServicer(OptOuts(database, opt_outs, origins, requests, clock)),
+        "heliograph.messaging.v1.OptOutService",
+    )
+
     # -- sending
     suppressions, touches = SuppressionStore(), TouchStore()
     runtime.add_servicer(
@@ -124,16 +163,17 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     receipts = Receipts(database, ReceiptStore(), suppressions, outbox, clock)
     runtime.add_worker("receipts", receipts.run)
 
-    async def forget_touches(stopping: asyncio.Event) -> None:
+    async def forget(stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             async with database.transaction() as conn:
                 await touches.forget(conn, clock.now())
+                await conversations.forget(conn, clock.now())
             try:
                 await asyncio.wait_for(stopping.wait(), _HOUR_SECONDS)
             except TimeoutError:
                 continue
 
-    runtime.add_worker("forget old touches", forget_touches)
+    runtime.add_worker("forget old touches and conversations", forget)
     senders = Senders(
         catalogue,
         box,
@@ -164,9 +204,28 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         await asyncio.gather(beating, return_exceptions=True)
 
     runtime.on_close(stop_beating)
-    setup = BatchSetup(channels, routes, templates, numbers, cache, senders, files, links)
-    door = Door([SuppressionCheck(suppressions), CapCheck(touches), QuietCheck()])
-    calls = Calls(database, ledger, door, outbox, inbox, clock, settings)
+    setup = BatchSetup(
+        channels,
+        routes,
+        templates,
+        SmsReader(origins, pools, sms_settings, rules),
+        cache,
+        senders,
+        files,
+        links,
+        SimulatedLanes(receipts.report, clock.now),
+    )
+    paying = Spending(spending)
+    door = Door(
+        [
+            SuppressionCheck(suppressions),
+            OptOutCheck(opt_outs, origins, pools),
+            CapCheck(touches),
+            QuietCheck(),
+            paying,
+        ]
+    )
+    calls = Calls(database, ledger, door, paying, conversations, outbox, inbox, clock, settings)
     pacing = Pacing(database, TurnStore(), clock)
     pipeline = Pipeline(database, ledger, leases, setup, door, calls, pacing, inbox, clock, settings)
     for message_class, concurrency in (

@@ -25,11 +25,11 @@ REASONS = frozenset(
         "", "ENDPOINT_OPT_OUT", "ENDPOINT_INACTIVE", "ENDPOINT_MISSING_ADDRESS", "ENDPOINT_MISSING_CHANNEL",
         "ENDPOINT_CHANNEL_MISMATCH", "ENDPOINT_ERASED", "DUPLICATE_ADDRESS", "EXPIRED", "FAILURE", "FAILURE_PERMANENT",
         "TRANSIENT_FAILURE", "THROTTLED", "UNSUPPORTED_CHANNEL", "UNKNOWN", "CAMPAIGN_CAP", "DAILY_CAP", "QUIET_TIME",
-        "JOURNEY_CAP", "TIMEFRAME_CAP", "SUPPRESSED",
+        "JOURNEY_CAP", "TIMEFRAME_CAP", "SUPPRESSED", "SPEND_LIMIT",
     }
 )  # fmt: skip
 """The reasons of pinpoint-1 4.5 that messaging itself writes, and of our own: the user was erased, a journey's caps, the
-address is on the suppression list."""
+address is on the suppression list, the month has cost enough."""
 
 DETAIL_LENGTH = 500
 

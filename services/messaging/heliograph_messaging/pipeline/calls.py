@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from heliograph_channels import Rejected, SendResult, Unsupported
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.ids import derived_id
@@ -22,7 +23,9 @@ from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.plan import Plan
 from heliograph_messaging.pipeline.run import Chunk, Run, messages_of, outcome_of_row, refused_row
 from heliograph_messaging.pipeline.sending import CallFailed, call, outcome_of, provider_is_away
+from heliograph_messaging.pipeline.spending import Spending
 from heliograph_messaging.providers import OpenChannel
+from heliograph_messaging.store.conversations import ConversationStore
 from heliograph_messaging.store.ledger import Ledger
 from heliograph_messaging.store.records import Row, Settled
 
@@ -35,6 +38,8 @@ class Calls:
         database: Database,
         ledger: Ledger,
         door: Door,
+        spending: Spending,
+        conversations: ConversationStore,
         outbox: Outbox,
         inbox: Inbox,
         clock: Clock,
@@ -44,6 +49,8 @@ class Calls:
         self._database = database
         self._ledger = ledger
         self._door = door
+        self._spending = spending
+        self._conversations = conversations
         self._outbox = outbox
         self._inbox = inbox
         self._clock = clock
@@ -79,17 +86,20 @@ class Calls:
                 raise result
 
     async def intend(self, conn: AsyncConnection, run: Run, chunk: Chunk, now: datetime) -> None:
-        """Write the intent of a chunk whose rows have passed the door in this transaction."""
+        """Write the intent of a chunk whose rows have passed the door in this transaction, and what they cost."""
+        opened, project = _opened(chunk), run.hold.lease.key.project
         await self._ledger.intend(
             conn,
             run.hold.lease,
             chunk.number,
-            [row.message_id for row in chunk.rows],
-            provider=_opened(chunk).provider.name,
+            chunk.rows,
+            provider=opened.provider.name,
             route=chunk.lane.route,
             now=now,
             move=chunk.moved,
         )
+        run.handed_at[chunk.number] = now
+        await self._spending.charge(conn, project, chunk.rows, now, idempotent=opened.capabilities.idempotency_key)
 
     async def _intend(self, conn: AsyncConnection, run: Run, chunk: Chunk) -> Chunk | None:
         """Look at the door again and write the intent of those who pass; None when nobody does."""
@@ -148,6 +158,7 @@ class Calls:
             derived_id("chunk", str(chunk.number)),
             provider=opened.provider.name if able.receipts else "",
             finish=may_finish and not run.left_over,
+            refused=[] if isinstance(answer, CallFailed) else _refused(chunk.rows, answer),
         )
 
     async def settle(
@@ -160,14 +171,22 @@ class Calls:
         *,
         provider: str,
         finish: bool,
+        refused: Sequence[Row] = (),
     ) -> None:
-        """Write outcomes and the events about them in one transaction."""
+        """Write outcomes and the events about them in one transaction.
+
+        `refused` are messages of these chunks that the provider certainly did not take: they cost nothing.
+        """
         now, lease = self._clock.now(), run.hold.lease
         only = [one for _, one in settled]
         async with self._database.transaction() as conn:
             await self._ledger.settle(conn, lease, only, chunks=chunks, state=state, now=now, finished=finish)
             if provider:
                 await self._ledger.note_provider_ids(conn, lease.key.project, provider, only)
+            if refused:
+                await self._spending.give_back(conn, lease.key.project, refused, run.handed_at[chunks[0]])
+            if run.batch.channel == "SMS" and not run.batch.automatic_reply:
+                await self._note_conversations(conn, run, settled, now)
             await self._tell(conn, run, [(row, one.outcome) for row, one in settled], cause, now)
             if finish:
                 await self._inbox.first_seen(conn, run.consumer, [run.delivery.id])
@@ -187,12 +206,29 @@ class Calls:
         await self._tell(conn, run, ended, cause, now)
         run.count([outcome for _, outcome in ended])
 
+    async def _note_conversations(
+        self, conn: AsyncConnection, run: Run, settled: Sequence[tuple[Row, Settled]], now: datetime
+    ) -> None:
+        """Remember what answers will be answers to; automatic replies start no conversation."""
+        sent = [
+            (row.origination, row.address, row.message_id)
+            for row, one in settled
+            if one.outcome.status is Status.ACCEPTED and row.origination
+        ]
+        if sent:
+            await self._conversations.note(conn, run.hold.lease.key.project, sent, now=now)
+
     async def _tell(
         self, conn: AsyncConnection, run: Run, told: Sequence[tuple[Row, Outcome]], cause: str, now: datetime
     ) -> None:
         events = outcome_batch(run.batch, run.version, told, now=now)
         key = run.hold.lease.key
         await self._outbox.add(conn, *outgoing(events, key.project, derived_id(key.project, key.batch_id, cause)))
+
+
+def _refused(rows: Sequence[Row], results: Sequence[SendResult]) -> list[Row]:
+    """Return the messages that the provider certainly did not take."""
+    return [row for row, result in zip(rows, results, strict=True) if isinstance(result, Rejected | Unsupported)]
 
 
 def _opened(chunk: Chunk) -> OpenChannel:

@@ -41,9 +41,10 @@ def order(lanes: Sequence[Lane], now: float) -> list[Lane]:
 class Lanes:
     """The lanes of a batch, asked for each kind of device once."""
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
-        """Take the lanes in the order in which they are to be tried."""
+    def __init__(self, lanes: Sequence[Lane], *, aside: Sequence[Lane] = ()) -> None:
+        """Take the lanes in the order in which they are to be tried, and those that are only taken by name."""
         self._lanes = lanes
+        self._all = (*lanes, *aside)
         self._of_platform: dict[str, Lane | None] = {}
 
     def of(self, platform: str) -> Lane | None:
@@ -53,9 +54,13 @@ class Lanes:
             self._of_platform[platform] = next(able, None)
         return self._of_platform[platform]
 
+    def named(self, route: str) -> Lane | None:
+        """Return the lane of a route, None when it is not there."""
+        return next((lane for lane in self._all if lane.route == route), None)
+
     def of_route(self, route: str, provider: str) -> Lane | None:
         """Return the lane of a route if it still leads to this provider and can be called."""
-        for lane in self._lanes:
+        for lane in self._all:
             if lane.route == route and lane.opened is not None and lane.opened.provider.name == provider:
                 return lane
         return None

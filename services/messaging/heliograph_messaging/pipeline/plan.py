@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import Literal, cast
 
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph_channels import (
+    SIMULATOR_NUMBERS,
     Content,
     CustomContent,
     EmailContent,
@@ -20,8 +21,9 @@ from heliograph_channels import (
 )
 from heliograph_kit.ids import derived_id, derived_ids
 from heliograph_messaging.content import Prepared
+from heliograph_messaging.domain.countries import Prices
 from heliograph_messaging.domain.filled import CannotSend, one_click
-from heliograph_messaging.domain.origination import Originations
+from heliograph_messaging.domain.origination import Choice, Originations
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
 from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
 from heliograph_messaging.domain.sms import measure
@@ -29,7 +31,8 @@ from heliograph_messaging.events import CLASSES
 from heliograph_messaging.pipeline.lanes import Lane, Lanes
 from heliograph_messaging.pipeline.page import Values
 from heliograph_messaging.pipeline.rendering import Rendering, correlation, owner_of
-from heliograph_messaging.regions import is_us
+from heliograph_messaging.pipeline.simulated import ROUTE, leaves
+from heliograph_messaging.regions import country_of
 from heliograph_messaging.store.records import Row
 
 
@@ -53,6 +56,9 @@ class Setup:
     from_address: str
     originations: Originations | None
     unsubscribe: Callable[[str, str], str] | None = None
+    prices: Prices = field(default_factory=Prices)
+    honour_opt_out: bool = False
+    """Whether direct sends, too, pass over endpoints that opted out."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +122,9 @@ class _Planner:
         self._ids = message_ids(batch, recipients)
         expires = batch.expire_time.ToDatetime(UTC) if batch.HasField("expire_time") else None
         transactional = batch.message_class == dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL
+        reaches_opted_out = transactional and not (isinstance(setup, Setup) and setup.honour_opt_out)
         self._skips = skip_reasons(
-            recipients, channel=batch.channel, transactional=transactional, expire_time=expires, now=now
+            recipients, channel=batch.channel, transactional=reaches_opted_out, expire_time=expires, now=now
         )
         source = batch.source
         self._scope = (source.run_id, source.activity_id, str(batch.occurrence), batch.channel)
@@ -133,6 +140,7 @@ class _Planner:
         self._project = batch.project.removeprefix("projects/")
         if isinstance(setup, Setup):
             self._kind = Kind(batch.channel)
+            self._leaves_from = Choice(setup.from_address)
             values = Values(batch, recipients, setup.content.defaults)
             # One for each kind of device among the recipients of a notification, else the same for all.
             self._renderings: dict[str, Rendering | None]
@@ -155,9 +163,15 @@ class _Planner:
             return self._closed(position, Status.FAILED, setup.reason, setup.detail)
         address = self._recipients.addresses[position]
         platform = self._recipients.channels[position] if self._kind is Kind.PUSH else ""
-        lane = setup.lanes.of(platform)
+        country = country_of(address) if setup.originations is not None else ""
+        choice = self._leaves_from
+        if setup.originations is not None:
+            choice = setup.originations.choose(address, country=country, simulated=address in SIMULATOR_NUMBERS)
+        lane = setup.lanes.of(platform) if choice.route is None else setup.lanes.named(choice.route)
+        if lane is not None and self._kind is Kind.SMS and leaves(lane, address):
+            lane = setup.lanes.named(ROUTE)
         if lane is None or lane.provider is None:
-            told = f"no provider of this channel reaches {platform}"
+            told = lane.away if lane is not None else f"no provider of this channel reaches {platform}"
             return self._closed(position, Status.FAILED, "UNSUPPORTED_CHANNEL", told)
         if lane.opened is None and not self._patient:
             return self._closed(position, Status.FAILED, "TRANSIENT_FAILURE", lane.away)
@@ -167,27 +181,25 @@ class _Planner:
             content = self._content(position, setup)
         except CannotSend as problem:
             return self._failed(position, str(problem))
-        origination, use_case, parts = setup.from_address, "", 0
+        parts = 0
         if isinstance(content, SmsContent):
             size = measure(content.body)
             if size.too_long or not size.parts:
                 return self._failed(position, f"the text is {'too long' if size.parts else 'empty'} for an SMS")
             parts = size.parts
-        if setup.originations is not None:
-            choice = setup.originations.choose(address, us=is_us(address))
-            if choice.problem:
-                return self._failed(position, choice.problem)
-            origination, use_case = choice.origination, choice.use_case
+            content = _of_type(content, choice.message_type)
+        if choice.problem:
+            return self._failed(position, choice.problem)
         endpoint_id, message_id = self._recipients.endpoint_ids[position], self._ids[position]
         self.lanes[position] = lane
         self.messages[position] = OutgoingMessage(
-            message_id, self._kind, address, content, self._class, origination,
+            message_id, self._kind, address, content, self._class, choice.origination,
             {**self._attributes, "endpoint_id": endpoint_id}, platform,
         )  # fmt: skip
         return Row(
             message_id, position, endpoint_id, self._recipients.user_ids[position], address,
             self._address_keys[position],
-            Status.CLAIMED, "", "", origination, use_case, parts, None,
+            Status.CLAIMED, "", "", choice.origination, choice.use_case, parts, None, setup.prices.of(country, parts),
         )  # fmt: skip
 
     def _content(self, position: int, setup: Setup) -> Content:
@@ -237,3 +249,9 @@ class _Planner:
             if column[position]:
                 fields[path] = list(column[position])
         return fields
+
+
+def _of_type(content: SmsContent, message_type: str) -> SmsContent:
+    """Return the content as the number carries it."""
+    kind = cast(Literal["TRANSACTIONAL", "PROMOTIONAL"], message_type)
+    return content if content.message_type == kind else replace(content, message_type=kind)

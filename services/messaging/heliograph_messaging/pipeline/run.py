@@ -33,6 +33,8 @@ class Run:
     """Ordinals of recipients whose users were erased."""
     version: int = 0
     finished: bool = False
+    handed_at: dict[int, datetime] = field(default_factory=dict)
+    """When chunks were handed over, by number."""
     failed: dict[int, int] = field(default_factory=dict)
     """Failed attempts so far, by position; absent: none."""
     left_over: int = 0
@@ -109,7 +111,7 @@ def refused_row(row: Row, refusal: Refusal) -> Row:
     """Return a row as the door leaves it."""
     return row._replace(
         status=Status.SKIPPED, reason=refusal.reason, detail=refusal.detail, chunk=None, origination="", use_case="",
-        part_count=0,
+        part_count=0, cost=0,
     )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from heliograph_kit.consumer import Delivery
 from heliograph_kit.errors import InvalidArgument
 from heliograph_kit.names import parse_name, project_of
 from heliograph_messaging.content import ContentCache, NoContent, Prepared
-from heliograph_messaging.domain.origination import Number, Originations
 from heliograph_messaging.domain.recipients import Recipients
 from heliograph_messaging.domain.templates import DoesNotCompile
 from heliograph_messaging.events import CLASSES
@@ -23,8 +22,10 @@ from heliograph_messaging.pipeline.lanes import Lane, Lanes, order
 from heliograph_messaging.pipeline.page import recipients_of
 from heliograph_messaging.pipeline.plan import Problem, Setup
 from heliograph_messaging.pipeline.policy import policy_of
+from heliograph_messaging.pipeline.simulated import SimulatedLanes
+from heliograph_messaging.pipeline.sms import Sms, SmsReader
 from heliograph_messaging.providers import KINDS, CannotOpen, Senders
-from heliograph_messaging.store.channels import ChannelStore, NumberStore, StoredChannel
+from heliograph_messaging.store.channels import ChannelStore, StoredChannel
 from heliograph_messaging.store.files import FileStore
 from heliograph_messaging.store.records import BatchKey, Lease, NewBatch
 from heliograph_messaging.store.routes import Route, RouteStore, main_route
@@ -54,8 +55,7 @@ class Found:
     routes: list[Route]
     content: Prepared | None
     problem: Problem | None
-    numbers: list[Number]
-    named_number: str
+    sms: Sms | None
     from_address: str
     version: int
 
@@ -99,21 +99,25 @@ class BatchSetup:
         channels: ChannelStore,
         routes: RouteStore,
         templates: TemplateStore,
-        numbers: NumberStore,
+        sms: SmsReader,
         cache: ContentCache,
         senders: Senders,
         files: FileStore,
         links: UnsubscribeLinks | None,
+        simulated: SimulatedLanes,
     ) -> None:
-        """Take the stores, the compiled content, the opened senders, and what makes links for unsubscribing."""
+        """Take the stores, the compiled content, the opened senders, what makes links for unsubscribing, and the way to simulator
+        numbers.
+        """
         self._channels = channels
         self._routes = routes
         self._templates = templates
-        self._numbers = numbers
+        self._sms = sms
         self._cache = cache
         self._senders = senders
         self._files = files
         self._links = links
+        self._simulated = simulated
 
     async def find(self, conn: AsyncConnection, batch: dispatch_pb2.DispatchBatch, lease: Lease) -> Found:
         """Read channel, content and numbers. A batch begun before keeps its template version."""
@@ -131,12 +135,17 @@ class BatchSetup:
                 version = prepared.template_version
             except (NoContent, DoesNotCompile, InvalidArgument) as error:
                 problem = Problem("FAILURE_PERMANENT", str(error))
-        numbers = await self._numbers.of_project(conn, project) if batch.channel == "SMS" and not problem else []
+        sms = None
         own = channel.from_address if channel else ""
         from_address = content.from_address or own
         if batch.channel == "VOICE":
             from_address = content.origination_number or from_address
-        return Found(channel, ways, prepared, problem, numbers, content.origination_number, from_address, version)
+        if batch.channel == "SMS" and not problem:
+            try:
+                sms = await self._sms.read(conn, project, content, channel_sender_id=own)
+            except InvalidArgument as error:
+                problem = Problem("FAILURE_PERMANENT", f"INVALID_POOL_ID: {error}")
+        return Found(channel, ways, prepared, problem, sms, from_address, version)
 
     async def open(self, found: Found) -> Setup | Problem:
         """Return how to send the batch, with the lanes that are open, or why there is nothing to send.
@@ -149,11 +158,12 @@ class BatchSetup:
         lanes = order([await self._lane(route) for route in found.routes], time.monotonic())
         if lanes[0].opened is None:
             raise Away(lanes[0].away, min(lane.seconds for lane in lanes))
-        originations = None
-        if found.channel.kind == "SMS":
-            originations = Originations(found.numbers, named=found.named_number, sender_id=found.from_address)
-        links = self._links.of if self._links else None
-        return Setup(found.content, Lanes(lanes), found.from_address, originations, links)
+        links, sms = self._links.of if self._links else None, found.sms
+        if sms is None:
+            return Setup(found.content, Lanes(lanes), found.from_address, None, links)
+        ways = Lanes(lanes, aside=[self._simulated.of(found.channel.project)])
+        honour = sms.settings.honour_endpoint_opt_out
+        return Setup(found.content, ways, found.from_address, sms.originations(lanes), links, sms.prices, honour)
 
     async def _lane(self, route: Route) -> Lane:
         provider = self._senders.provider(route.provider)

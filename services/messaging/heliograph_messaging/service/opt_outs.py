@@ -24,7 +24,7 @@ from heliograph_messaging.number_errors import (
     OptOutRemovedRecently,
     TooManyOptOutLists,
 )
-from heliograph_messaging.service.templates import MAX_REQUEST_ID
+from heliograph_messaging.service.drafts import MAX_REQUEST_ID
 from heliograph_messaging.store import locks
 from heliograph_messaging.store.channels import RequestStore
 from heliograph_messaging.store.opt_outs import OptedOut, OptOutList, OptOutStore

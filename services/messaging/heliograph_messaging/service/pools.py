@@ -26,8 +26,8 @@ from heliograph_messaging.number_errors import (
     PoolNotFound,
     TooManyPools,
 )
+from heliograph_messaging.service.drafts import MAX_REQUEST_ID
 from heliograph_messaging.service.originations import SetupChange, check_two_way
-from heliograph_messaging.service.templates import MAX_REQUEST_ID
 from heliograph_messaging.store import locks
 from heliograph_messaging.store.channels import RequestStore
 from heliograph_messaging.store.keywords import NUMBER, POOL, KeywordStore, Owner
