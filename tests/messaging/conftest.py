@@ -20,6 +20,8 @@ from heliograph.messaging.v1 import (
     files_pb2_grpc,
     messages_pb2,
     messages_pb2_grpc,
+    opt_outs_pb2_grpc,
+    origination_pb2_grpc,
     suppressions_pb2_grpc,
     templates_pb2_grpc,
 )
@@ -53,6 +55,8 @@ class Service:
     channels: channels_pb2_grpc.ChannelServiceAsyncStub
     messages: messages_pb2_grpc.MessageServiceAsyncStub
     suppressions: suppressions_pb2_grpc.SuppressionServiceAsyncStub
+    numbers: origination_pb2_grpc.OriginationServiceAsyncStub
+    opt_outs: opt_outs_pb2_grpc.OptOutServiceAsyncStub
     scripted: ScriptedChannel
     second: ScriptedChannel
     files: files_pb2_grpc.FileServiceAsyncStub
@@ -223,6 +227,8 @@ async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             channels_pb2_grpc.ChannelServiceStub(to),
             messages_pb2_grpc.MessageServiceStub(to),
             suppressions_pb2_grpc.SuppressionServiceStub(to),
+            origination_pb2_grpc.OriginationServiceStub(to),
+            opt_outs_pb2_grpc.OptOutServiceStub(to),
             scripted,
             second,
             files_pb2_grpc.FileServiceStub(to),
