@@ -36,7 +36,7 @@ async def announce(
     for number in numbers:
         change = registry_pb2.NumberUpdated(
             number=number, kind=kind or KINDS.get(number, "TEN_DLC"), state=state, sms_capable=sms,
-            revision=next(_revisions), use_case=f"projects/{project}/useCases/u",
+            revision=next(_revisions), use_case=f"projects/{project}/useCases/u", parts_per_second=1_000_000,
         )  # fmt: skip
         await service.runtime.bus.publish(
             changes_subject("registry10dlc", project, "number_updated"),

@@ -114,7 +114,7 @@ class Originations:
 
     def __post_init__(self) -> None:
         """Begin with no country."""
-        self._decided: dict[tuple[str, bool], Choice | list[Number]] = {}
+        self._decided: dict[tuple[str, bool], list[Choice]] = {}
         self._throughputs = {number.number: number.throughput for number in self.numbers}
 
     def choose(self, destination: str, *, country: str, simulated: bool = False) -> Choice:
@@ -124,13 +124,14 @@ class Originations:
         which is reached from anything and from nothing.
         """
         key = (country, simulated)
-        found = self._decided.get(key)
-        if found is None:
-            found = self._decided[key] = self._decide(country, simulated=simulated)
-        if isinstance(found, Choice):
-            return found
-        best = found[0] if len(found) == 1 else max(found, key=lambda number: _weight(number.number, destination))
-        return self._of(best)
+        choices = self._decided.get(key)
+        if choices is None:
+            decided = self._decide(country, simulated=simulated)
+            choices = [decided] if isinstance(decided, Choice) else [self._of(number) for number in decided]
+            self._decided[key] = choices
+        if len(choices) == 1:
+            return choices[0]
+        return max(choices, key=lambda choice: _weight(choice.origination, destination))
 
     def throughput(self, origination: str) -> Throughput | None:
         """Return what a number may send; None for a sender id and for the provider's own numbers."""

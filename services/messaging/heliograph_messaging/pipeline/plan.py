@@ -190,6 +190,7 @@ class _Planner:
             content = _of_type(content, choice.message_type)
         if choice.problem:
             return self._failed(position, choice.problem)
+        cost = setup.prices.of(country, parts) if parts else 0
         endpoint_id, message_id = self._recipients.endpoint_ids[position], self._ids[position]
         self.lanes[position] = lane
         self.messages[position] = OutgoingMessage(
@@ -199,7 +200,7 @@ class _Planner:
         return Row(
             message_id, position, endpoint_id, self._recipients.user_ids[position], address,
             self._address_keys[position],
-            Status.CLAIMED, "", "", choice.origination, choice.use_case, parts, None, setup.prices.of(country, parts),
+            Status.CLAIMED, "", "", choice.origination, choice.use_case, parts, None, cost,
         )  # fmt: skip
 
     def _content(self, position: int, setup: Setup) -> Content:

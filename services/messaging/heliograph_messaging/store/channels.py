@@ -93,14 +93,6 @@ class NumberStore:
             )
         )
 
-    async def of_project(self, conn: AsyncConnection, project: str) -> list[Number]:
-        """Return all numbers of a project."""
-        query = select(numbers).where(numbers.c.project == project).order_by(numbers.c.number)
-        return [
-            Number(row.number, row.kind, row.state, row.sms_capable, row.use_case, row.parts_per_second)
-            for row in await conn.execute(query)
-        ]
-
 
 class RequestStore:
     """Answers kept by request id: the same request again gets the first answer."""

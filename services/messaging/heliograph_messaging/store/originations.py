@@ -202,7 +202,7 @@ def _columns(setup: Setup) -> dict[str, object]:
 
 def _number(row: Row[Any]) -> Number:
     return Number(
-        row.number, row.kind, row.state, row.sms_capable, row.use_case,
+        row.number, row.kind, row.state, row.sms_capable, row.use_case, row.parts_per_second,
         country=_country(row.number, row.country or ""), message_type=row.message_type or "", route=row.route,
         pool=row.pool or "",
     )  # fmt: skip
