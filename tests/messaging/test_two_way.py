@@ -324,7 +324,7 @@ async def test_a_page_of_five_hundred_people_is_heard_at_once(line: Line) -> Non
     await set_number(line.service, TEN, two_way=True)
     people = [f"+1312555{index:04d}" for index in range(500)]
     await line.hear(*(Inbound(f"i{index}", "STOP", origination=person) for index, person in enumerate(people)))
-    assert len(await line.queued()) == 500
+    assert [sorted(batch.recipients.addresses) for batch in await line.queued()] == [people]
     assert len(await line.told()) == 500
     page = await line.service.opt_outs.ListOptedOutNumbers(
         opt_outs_pb2.ListOptedOutNumbersRequest(parent=list_of("Default"), page_size=500)

@@ -18,6 +18,7 @@ from heliograph_kit.instants import timestamp
 from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_kit.streams import changes_subject, dispatch_subject
 from heliograph_messaging.domain.keywords import Action, Keyword, Understood, understand
+from heliograph_messaging.pipeline.page import MAX_RECIPIENTS
 from heliograph_messaging.store.conversations import ConversationStore
 from heliograph_messaging.store.keywords import NUMBER, POOL, KeywordStore, Owner
 from heliograph_messaging.store.opt_outs import OptOutStore
@@ -171,8 +172,15 @@ class TwoWay:
         if not asked:
             return
         granted = await self._conversations.may_reply(conn, project, [*asked], now=now)
+        alike: dict[tuple[str, str], list[_Heard]] = {}
+        for number, person, keyword in sorted(granted):
+            alike.setdefault((number, keyword), []).append(asked[number, person, keyword])
         subject = dispatch_subject("transactional", project)
-        batches = [_reply(project, provider, asked[one]) for one in sorted(granted)]
+        batches = [
+            _reply(project, provider, group[start : start + MAX_RECIPIENTS])
+            for group in alike.values()
+            for start in range(0, len(group), MAX_RECIPIENTS)
+        ]
         await self._outbox.add(conn, *(Outgoing(subject, batch, batch.batch_id, project) for batch in batches))
 
 
@@ -201,9 +209,10 @@ def _opted_out(one: _Heard) -> NewReceipt:
     )  # fmt: skip
 
 
-def _reply(project: str, provider: str, one: _Heard) -> dispatch_pb2.DispatchBatch:
-    """Return the answer as a batch of one; the same for the same inbound message."""
-    run_id = derived_id("automatic reply", project, provider, one.message.inbound_id)
+def _reply(project: str, provider: str, alike: Sequence[_Heard]) -> dispatch_pb2.DispatchBatch:
+    """Return the answer to a keyword of one number as a batch to all who sent it; the same for the same inbound messages."""
+    first = alike[0]
+    run_id = derived_id("automatic reply", project, provider, *sorted(one.message.inbound_id for one in alike))
     return dispatch_pb2.DispatchBatch(
         batch_id=derived_id("batch", run_id),
         project=f"projects/{project}",
@@ -211,16 +220,13 @@ def _reply(project: str, provider: str, one: _Heard) -> dispatch_pb2.DispatchBat
         source=dispatch_pb2.MessageSource(run_id=run_id),
         channel="SMS",
         # A reply is no template: what looks like a variable in it is text.
-        content=dispatch_pb2.MessageContent(
-            sms_body="{{{reply}}}", origination_number=one.message.destination
-        ),
+        content=dispatch_pb2.MessageContent(sms_body="{{{reply}}}", origination_number=first.message.destination),
         recipients=audience_pb2.MemberPage(
-            endpoint_ids=[""], user_ids=[""], channels=["SMS"], addresses=[one.message.origination], opted_out=[False],
-            inactive=[False],
+            channels=["SMS"] * len(alike), addresses=[one.message.origination for one in alike]
         ),
-        substitutions={"reply": one.meant.reply},
+        substitutions={"reply": first.meant.reply},
         automatic_reply=True,
-    )  # fmt: skip
+    )
 
 
 def _told(project: str, provider: str, heard: Sequence[_Heard]) -> list[Outgoing]:
