@@ -91,6 +91,11 @@ METRICS: Mapping[str, Metric] = {
                 "heliograph.channel", "heliograph.provider"),
         _metric("heliograph.messaging.receipts", Kind.COUNTER, "{receipt}", "Delivery receipts by kind.",
                 "heliograph.channel", "heliograph.outcome"),
+        _metric("heliograph.messaging.plugin.faults", Kind.COUNTER, "{fault}", "What channel plugins did wrong: calls "
+                "that failed through their own fault, answers that are none, processes that ended.",
+                "heliograph.provider", "heliograph.reason"),
+        _metric("heliograph.messaging.plugin.restarts", Kind.COUNTER, "{restart}", "Processes of isolated plugins that "
+                "were started again.", "heliograph.provider"),
         _metric("heliograph.registry10dlc.transitions", Kind.COUNTER, "{transition}", "Registrations that changed "
                 "state.", "heliograph.operation", "heliograph.outcome"),
         _metric("heliograph.analytics.events", Kind.COUNTER, "{event}", "Events by their outcome.",
