@@ -209,7 +209,7 @@ async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """Start services; all of them see the same two scripted plugins beside the simulator."""
     scripted, second = ScriptedChannel(), ScriptedChannel("second")
 
-    def with_scripted(enabled: Any) -> dict[str, ChannelProvider]:
+    def with_scripted(*_: Any) -> dict[str, ChannelProvider]:
         return {**load_catalogue(["simulator"]), "scripted": scripted, "second": second}
 
     monkeypatch.setattr(main, "load_catalogue", with_scripted)

@@ -187,7 +187,7 @@ async def test_the_catalogue_shows_every_plugin_with_its_schema(service: Service
 async def test_a_plugin_that_cannot_be_used_stops_the_start_with_its_name(
     start: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(enabled: Any) -> Any:
+    def broken(*_: Any) -> Any:
         raise PluginError("pigeon", "heliograph_chanels is no hook")
 
     monkeypatch.setattr(main, "load_catalogue", broken)

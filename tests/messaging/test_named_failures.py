@@ -236,7 +236,7 @@ async def test_p9_workers_behind_a_pooler_in_transaction_mode_send_everything_on
 async def test_p10_a_server_that_takes_a_mail_and_drops_the_line_gets_it_once(
     start: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "load_catalogue", lambda enabled: load_catalogue(["smtp"]))
+    monkeypatch.setattr(main, "load_catalogue", lambda *_: load_catalogue(["smtp"]))
     service = await start()
     ugly = UglyServer(lambda word, number: None if word == "DOT" else good(word, number))
     async with ugly.running():

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from heliograph_kit.settings import ServiceSettings
 from heliograph_messaging.domain.outcomes import RetryPolicy
+from heliograph_messaging.isolation.child import Limits
 
 _LEASE_MARGIN_SECONDS = 1.0
 _PUBLIC_URL = re.compile(r"https://[A-Za-z0-9.:\[\]-]{1,253}(/[A-Za-z0-9._~/-]{0,200})?")
@@ -23,6 +24,27 @@ class MessagingSettings(ServiceSettings):
 
     plugins: list[str] | None = Field(
         default=None, description="channel plugins to load, by entry point name; unset loads all that are installed"
+    )
+    isolated_plugins: list[str] | None = Field(
+        default=None,
+        description="channel plugins that run in processes of their own, by entry point name, `*` for all, `none` for "
+        "none; unset means every plugin that does not come with Heliograph",
+    )
+    isolated_memory_mb: int = Field(
+        default=512, ge=128, le=65_536, description="address space of the process of an isolated plugin, MB"
+    )
+    isolated_open_files: int = Field(
+        default=1024, ge=32, le=65_536, description="files and sockets that an isolated plugin may have open at once"
+    )
+    isolated_start_seconds: float = Field(
+        default=15, ge=0.5, le=300, description="how long an isolated plugin may take to be imported, seconds"
+    )
+    isolated_stall_seconds: float = Field(
+        default=10, ge=0.5, le=300, description="how long an isolated plugin may block its event loop, seconds"
+    )
+    isolated_environment: list[str] = Field(
+        default=list(Limits().environment),
+        description="variables of the environment that isolated plugins inherit; no others",
     )
     secret_key: SecretStr | None = Field(
         default=None, description="key under which the channels' secrets are stored, at least 32 characters"
@@ -96,6 +118,19 @@ class MessagingSettings(ServiceSettings):
             self.send_attempts,
             timedelta(seconds=self.retry_first_seconds),
             timedelta(seconds=self.retry_longest_seconds),
+        )
+
+    def plugin_limits(self) -> Limits:
+        """Return what the processes of isolated plugins get."""
+        return Limits(
+            memory_mb=self.isolated_memory_mb,
+            open_files=self.isolated_open_files,
+            start_seconds=self.isolated_start_seconds,
+            stall_seconds=self.isolated_stall_seconds,
+            # The caller's own limit comes first; this one is for callers that have none.
+            call_seconds=max(self.send_timeout_seconds, self.open_timeout_seconds) + 5,
+            environment=tuple(self.isolated_environment),
+            clock_rate=self.clock_rate,
         )
 
     @property

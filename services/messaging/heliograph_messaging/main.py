@@ -25,6 +25,7 @@ from heliograph_messaging.config import MessagingSettings
 from heliograph_messaging.content import ContentCache
 from heliograph_messaging.countries import BadCountries, load_countries
 from heliograph_messaging.domain.breaker import Breaker
+from heliograph_messaging.isolation.catalogue import close as close_catalogue
 from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.leases import Leases
@@ -99,10 +100,11 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     """
     settings, database, clock = runtime.settings, runtime.database, runtime.clock
     try:
-        catalogue = load_catalogue(settings.plugins)
+        catalogue = load_catalogue(settings.plugins, settings.isolated_plugins, settings.plugin_limits())
         rules = load_countries(settings.countries_file)
     except (PluginError, BadCountries) as error:
         raise StartFailed(str(error)) from error
+    runtime.on_close(partial(close_catalogue, catalogue))
     runtime.use_mail(mail)
     outbox, inbox = runtime.outbox, Inbox(mail)
     channels, templates, numbers, requests = ChannelStore(), TemplateStore(), NumberStore(), RequestStore()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from heliograph_channels import (
@@ -15,9 +16,13 @@ from heliograph_channels import (
     ProviderContext,
     Receipt,
     Sender,
-    load_channels,
 )
+from heliograph_messaging.contained import close_sender, open_sender
 from heliograph_messaging.domain.breaker import Breaker
+from heliograph_messaging.faults import PluginFault
+from heliograph_messaging.isolation.catalogue import load
+from heliograph_messaging.isolation.child import Limits
+from heliograph_messaging.redaction import KNOWN, Secrets, watch
 from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
 from heliograph_messaging.store.routes import Route
 
@@ -26,6 +31,9 @@ _log = logging.getLogger(__name__)
 KINDS = ("CUSTOM", "EMAIL", "PUSH", "SMS", "VOICE")
 """The kinds of channel a project can set up."""
 
+_LIMITS = Limits()
+_REFUSED_SECONDS = 1.0
+
 ReportTo = Callable[[str, str, Sequence[Receipt]], Awaitable[None]]
 
 
@@ -33,13 +41,17 @@ class CannotOpen(Exception):
     """A channel cannot be opened now; the text names the plugin and says why."""
 
 
-def load_catalogue(enabled: Sequence[str] | None) -> dict[str, ChannelProvider]:
-    """Load the channel plugins; None loads every installed one.
+def load_catalogue(
+    enabled: Sequence[str] | None, isolated: Sequence[str] | None = None, limits: Limits = _LIMITS
+) -> dict[str, ChannelProvider]:
+    """Load the channel plugins; None loads every installed one. Those of strangers run in processes of their own.
+
+    `isolated` and `limits` are explained at `isolation.catalogue.load`; what was loaded is closed by its `close`.
 
     Raises:
         PluginError: a plugin cannot be used; the text names it.
     """
-    catalogue = load_channels(enabled)
+    catalogue = load(enabled, isolated, limits)
     for name, provider in catalogue.items():
         _log.info("channel plugin %s carries %s", name, ", ".join(sorted(provider.kinds)))
     return catalogue
@@ -47,7 +59,10 @@ def load_catalogue(enabled: Sequence[str] | None) -> dict[str, ChannelProvider]:
 
 @dataclass
 class OpenChannel:
-    """An opened sender with what guards it. `slots` bounds the calls at the same time in this process."""
+    """An opened sender with what guards it.
+
+    `slots` bounds the calls at the same time in this process; `secrets` must not show in what the plugin answers.
+    """
 
     route: str
     provider: ChannelProvider
@@ -56,6 +71,7 @@ class OpenChannel:
     version: int
     slots: asyncio.Semaphore
     breaker: Breaker
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 class Senders:
@@ -79,6 +95,7 @@ class Senders:
         self._open_timeout = open_timeout.total_seconds()
         self._breaker = breaker
         self._open: dict[tuple[str, str, str], OpenChannel] = {}
+        self._refused: dict[tuple[str, str, str], tuple[int, float, str]] = {}
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -105,7 +122,15 @@ class Senders:
             # A batch that read the settings a moment before another must not bring the old ones back.
             if present is not None and present.version >= route.version:
                 return present
-            opened = await self._open_one(route)
+            # What could not be opened is not tried again by each of the batches that wait for it.
+            version, until, refused = self._refused.get(key, (0, 0.0, ""))
+            if version == route.version and time.monotonic() < until:
+                raise CannotOpen(refused)
+            try:
+                opened = await self._open_one(route)
+            except CannotOpen as error:
+                self._refused[key] = (route.version, time.monotonic() + _REFUSED_SECONDS, str(error))
+                raise
             self._open[key] = opened
             if present is not None:
                 task = asyncio.create_task(self._close(present, after=60))
@@ -133,25 +158,20 @@ class Senders:
         async def report(receipts: Sequence[Receipt]) -> None:
             await self._report(route.project, provider.name, receipts)
 
+        logger = logging.getLogger(f"heliograph.channel.{provider.name}")
+        KNOWN.learn(secrets.values())
+        watch(logger)
         context = ProviderContext(
             project=route.project,
             report=report,
-            logger=logging.getLogger(f"heliograph.channel.{provider.name}"),
+            logger=logger,
             now=self._now,
         )
+        settings = {**route.settings, **secrets}
         try:
-            settings = {**route.settings, **secrets}
-            able = provider.capabilities_for(settings)
-            opening = provider.open(settings, context)
-            sender = await asyncio.wait_for(opening, self._open_timeout)
-        except TimeoutError as error:
-            raise CannotOpen(
-                f"the channel plugin {provider.name!r} did not open in {self._open_timeout:g} s"
-            ) from error
-        except Exception as error:  # a plugin may raise anything; it must not take the worker with it
-            raise CannotOpen(
-                f"the channel plugin {provider.name!r} cannot be opened: {type(error).__name__}"
-            ) from error
+            able, sender = await open_sender(provider, settings, context, seconds=self._open_timeout)
+        except PluginFault as fault:
+            raise CannotOpen(str(fault)) from fault
         return OpenChannel(
             route.route,
             provider,
@@ -160,16 +180,14 @@ class Senders:
             route.version,
             asyncio.Semaphore(able.concurrency),
             self._breaker(),
+            Secrets(secrets.values()),
         )
 
     async def _close(self, channel: OpenChannel, *, after: float) -> None:
         # Calls that are under way keep their sender until they are done.
         if after:
             await asyncio.sleep(after)
-        try:
-            await asyncio.wait_for(channel.sender.close(), 10)
-        except Exception:
-            _log.exception("closing a sender of the channel plugin %s failed", channel.provider.name)
+        await close_sender(channel.provider, channel.sender, seconds=10)
 
 
 __all__ = ["KINDS", "CannotOpen", "OpenChannel", "PluginError", "Senders", "load_catalogue"]

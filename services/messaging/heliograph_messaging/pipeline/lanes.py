@@ -58,6 +58,14 @@ class Lanes:
         """Return the lane of a route, None when it is not there."""
         return next((lane for lane in self._all if lane.route == route), None)
 
+    def put_away(self, lane: Lane, why: str, seconds: float) -> bool:
+        """Try this lane last from now on, because it cannot be called for so long; tell whether another one can."""
+        away = Lane(lane.route, lane.provider, None, why, seconds)
+        self._lanes = [*(one for one in self._lanes if one is not lane), away]
+        self._all = tuple(away if one is lane else one for one in self._all)
+        self._of_platform.clear()
+        return self._lanes[0].opened is not None
+
     def of_route(self, route: str, provider: str) -> Lane | None:
         """Return the lane of a route if it still leads to this provider and can be called."""
         for lane in self._all:

@@ -82,6 +82,29 @@ def message_ids(batch: dispatch_pb2.DispatchBatch, recipients: Recipients) -> li
     ]
 
 
+def addresses_to_check(
+    batch: dispatch_pb2.DispatchBatch,
+    recipients: Recipients,
+    lanes: Lanes,
+    *,
+    now: datetime,
+    erased: frozenset[int] = frozenset(),
+) -> list[tuple[Lane, dict[int, str]]]:
+    """Return by lane and position the addresses that plugins are to be asked about. Pure.
+
+    None of anybody who gets nothing anyway; and a plugin that is away is asked when it is there again.
+    """
+    gone, push = _positions(batch, erased), batch.channel == Kind.PUSH
+    asked: dict[str, tuple[Lane, dict[int, str]]] = {}
+    for position, skip in enumerate(_skips(batch, recipients, now)):
+        if skip or position in gone:
+            continue
+        lane = lanes.of(recipients.channels[position] if push else "")
+        if lane is not None and lane.opened is not None:
+            asked.setdefault(lane.route, (lane, {}))[1][position] = recipients.addresses[position]
+    return list(asked.values())
+
+
 def make_plan(
     batch: dispatch_pb2.DispatchBatch,
     recipients: Recipients,
@@ -90,17 +113,33 @@ def make_plan(
     now: datetime,
     erased: frozenset[int] = frozenset(),
     patient: bool = True,
+    bad_addresses: Mapping[int, str] | None = None,
 ) -> Plan:
-    """Decide about every recipient of a batch, `erased` ordinals among them. Pure but for the plugin's check of addresses.
+    """Decide about every recipient of a batch, `erased` ordinals among them. Pure.
 
-    `patient`: recipients whose provider is away wait for it; otherwise they fail.
+    `patient`: recipients whose provider is away wait for it; otherwise they fail. `bad_addresses` is what plugins say
+    against those of `addresses_to_check`, by position.
     """
-    planner = _Planner(batch, recipients, setup, now, patient=patient)
-    gone = {position for position, ordinal in enumerate(batch.recipients.ordinals) if ordinal in erased}
+    planner = _Planner(batch, recipients, setup, now, patient=patient, bad_addresses=bad_addresses or {})
+    gone = _positions(batch, erased)
     rows = [
         planner.erased(position) if position in gone else planner.row(position) for position in range(len(recipients))
     ]
     return Plan(rows, planner.messages, planner.lanes)
+
+
+def _positions(batch: dispatch_pb2.DispatchBatch, erased: frozenset[int]) -> set[int]:
+    return {position for position, ordinal in enumerate(batch.recipients.ordinals) if ordinal in erased}
+
+
+def _skips(
+    batch: dispatch_pb2.DispatchBatch, recipients: Recipients, now: datetime, *, honour_opt_out: bool = False
+) -> Sequence[str]:
+    expires = batch.expire_time.ToDatetime(UTC) if batch.HasField("expire_time") else None
+    reaches_opted_out = batch.message_class == dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL and not honour_opt_out
+    return skip_reasons(
+        recipients, channel=batch.channel, transactional=reaches_opted_out, expire_time=expires, now=now
+    )
 
 
 class _Planner:
@@ -112,20 +151,18 @@ class _Planner:
         now: datetime,
         *,
         patient: bool,
+        bad_addresses: Mapping[int, str],
     ) -> None:
         self._recipients = recipients
+        self._bad_addresses = bad_addresses
         self._patient = patient
         self._setup = setup
         self._channel = batch.channel
         self.messages: dict[int, OutgoingMessage] = {}
         self.lanes: dict[int, Lane] = {}
         self._ids = message_ids(batch, recipients)
-        expires = batch.expire_time.ToDatetime(UTC) if batch.HasField("expire_time") else None
-        transactional = batch.message_class == dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL
-        reaches_opted_out = transactional and not (isinstance(setup, Setup) and setup.honour_opt_out)
-        self._skips = skip_reasons(
-            recipients, channel=batch.channel, transactional=reaches_opted_out, expire_time=expires, now=now
-        )
+        honour = isinstance(setup, Setup) and setup.honour_opt_out
+        self._skips = _skips(batch, recipients, now, honour_opt_out=honour)
         source = batch.source
         self._scope = (source.run_id, source.activity_id, str(batch.occurrence), batch.channel)
         self._address_keys = derived_ids(
@@ -175,7 +212,7 @@ class _Planner:
             return self._closed(position, Status.FAILED, "UNSUPPORTED_CHANNEL", told)
         if lane.opened is None and not self._patient:
             return self._closed(position, Status.FAILED, "TRANSIENT_FAILURE", lane.away)
-        if bad := lane.provider.check_address(self._kind, address):
+        if bad := self._bad_addresses.get(position):
             return self._failed(position, f"the address {bad}")
         try:
             content = self._content(position, setup)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
 from heliograph_channels import Receipt
@@ -16,8 +17,10 @@ from heliograph_kit.instants import timestamp
 from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_kit.streams import messages_subject
 from heliograph_kit.telemetry import counter
+from heliograph_messaging.answers import ID_LENGTH, Unsound, plain, type_name
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, after_receipt
 from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT
+from heliograph_messaging.faults import Fault, tell
 from heliograph_messaging.pipeline.suppressed import suppress
 from heliograph_messaging.store.receipts import PAGE, NewReceipt, PendingReceipt, ReceiptStore
 from heliograph_messaging.store.suppressions import SuppressionStore
@@ -89,17 +92,39 @@ class Receipts:
 
 
 def _stored(provider: str, receipt: Receipt) -> NewReceipt | None:
-    message_id = str(receipt.message_id)
+    try:
+        return _sound(receipt)
+    except Unsound as error:
+        tell(provider, Fault.WRONG_TYPE, f"reported {error}")
+    except Exception as error:  # a property of a class that is the plugin's may raise anything
+        tell(provider, Fault.WRONG_TYPE, f"reported a receipt that cannot be read ({type_name(error)})")
+    return None
+
+
+def _sound(receipt: Receipt) -> NewReceipt:
+    """Return a receipt as it can be stored and applied: one that cannot would hold up all that come after it."""
+    if not isinstance(receipt, Receipt):
+        raise Unsound(f"a {type_name(receipt)} instead of a receipt")
+    receipt_id, message_id = plain(receipt.receipt_id, _ID_LENGTH + 1), plain(receipt.message_id, 100)
+    provider_id = plain(receipt.provider_message_id, ID_LENGTH)
+    if not 1 <= len(receipt_id) <= _ID_LENGTH:
+        raise Unsound("a receipt without a usable receipt_id")
     if message_id and not _ID.fullmatch(message_id):
-        _log.warning("the channel plugin %s reported a receipt for %d characters that are no message id", provider,
-                     len(message_id))  # fmt: skip
-        return None
-    if not isinstance(receipt.receipt_id, str) or len(receipt.receipt_id) > _ID_LENGTH:
-        _log.warning("the channel plugin %s reported a receipt without a usable receipt_id", provider)
-        return None
+        raise Unsound(f"a receipt for {len(message_id)} characters that are no message id")
+    if not message_id and not provider_id:
+        raise Unsound("a receipt for no message")
+    kind = plain(receipt.kind, 40)
+    if kind not in OF_RECEIPT:
+        raise Unsound("a receipt of a kind that does not exist")
+    if not isinstance(receipt.time, datetime) or receipt.time.tzinfo is None:
+        raise Unsound("a receipt without a time")
+    time = datetime.astimezone(receipt.time, UTC)
+    if not 1970 <= time.year < 9999:
+        raise Unsound("a receipt of no plausible time")
+    link = receipt.attributes.get("link", "") if isinstance(receipt.attributes, Mapping) else ""
     return NewReceipt(
-        receipt.receipt_id, str(receipt.kind), receipt.time, message_id, str(receipt.provider_message_id),
-        str(receipt.detail)[:DETAIL_LENGTH], bool(receipt.permanent), str(receipt.attributes.get("link", ""))[:2000],
+        receipt_id, kind, time, message_id, provider_id,
+        plain(receipt.detail, DETAIL_LENGTH), receipt.permanent is not False, plain(link, 2000),
     )  # fmt: skip
 
 

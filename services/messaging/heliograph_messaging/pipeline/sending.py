@@ -10,24 +10,29 @@ from dataclasses import dataclass
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from heliograph_channels import Accepted, OutgoingMessage, Rejected, RejectReason, SendResult, Unknown, Unsupported
+from heliograph_channels import Accepted, OutgoingMessage, Rejected, RejectReason, SendResult, Unsupported
 from heliograph_kit.telemetry import histogram, tracer
+from heliograph_messaging.answers import clean, hidden, items, type_name
+from heliograph_messaging.contained import abandon, answered
 from heliograph_messaging.domain import outcomes
 from heliograph_messaging.domain.outcomes import Outcome, RetryPolicy
+from heliograph_messaging.faults import Fault, PluginFault, tell
+from heliograph_messaging.faults import count as count_fault
 from heliograph_messaging.pipeline.leases import Hold
 from heliograph_messaging.providers import OpenChannel
+from heliograph_messaging.redaction import Secrets
 from heliograph_messaging.store.ledger import LeaseLost
 
 _log = logging.getLogger(__name__)
 _tracer = tracer(__name__)
-_CANCEL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class CallFailed:
-    """The call gave no usable answer: nobody knows what became of its messages."""
+    """The call gave no usable answer: nobody knows what became of its messages. `detail` names the plugin."""
 
     detail: str
+    fault: Fault
 
 
 async def call(
@@ -65,6 +70,7 @@ async def call(
         if isinstance(answer, CallFailed):
             span.set_status(Status(StatusCode.ERROR, answer.detail))
             _log.warning("batch %s, chunk %d: %s", batch_id, chunk, answer.detail)
+            count_fault(name, answer.fault)
         return answer
 
 
@@ -74,7 +80,7 @@ async def _bounded(
     name = opened.provider.name
     if not hold.remaining(margin):
         raise LeaseLost
-    task = asyncio.ensure_future(opened.sender.send_batch(messages))
+    task = asyncio.ensure_future(answered(lambda: opened.sender.send_batch(messages)))
     try:
         while True:
             patience = min(deadline - time.monotonic(), hold.remaining(margin))
@@ -83,44 +89,41 @@ async def _bounded(
             # Looks again each second: a renewal moves the end of the lease, a loss brings it forward.
             await asyncio.wait((task,), timeout=min(patience, 1.0))
             if task.done():
-                return _checked(name, task, len(messages))
+                return _checked(name, task, len(messages), opened.secrets)
     finally:
         if not task.done():
-            await _cancel(name, task)
+            await abandon(name, task)
     if not hold.remaining(margin):
         raise LeaseLost
-    return CallFailed(f"the channel plugin {name!r} did not answer in time")
+    return CallFailed(f"the channel plugin {name!r} did not answer in time", Fault.TIMED_OUT)
 
 
-def _checked(name: str, task: asyncio.Future[Sequence[SendResult]], count: int) -> Sequence[SendResult] | CallFailed:
+def _checked(
+    name: str, task: asyncio.Future[object], count: int, secrets: Secrets
+) -> Sequence[SendResult] | CallFailed:
     if task.cancelled():
-        return CallFailed(f"the channel plugin {name!r} cancelled its own call")
+        return CallFailed(f"the channel plugin {name!r} cancelled its own call", Fault.RAISED)
     error = task.exception()
+    if isinstance(error, PluginFault):
+        return CallFailed(secrets.hide(str(error)), error.fault)
     if error is not None:
-        # The text of an exception may hold a secret: it goes to the operator's log, its type into the ledger.
+        # The text of an exception may hold anything: it goes to the operator's log, its type into the ledger.
         _log.error("the channel plugin %s raised", name, exc_info=error)
-        return CallFailed(f"the channel plugin {name!r} raised {type(error).__name__}")
-    results: object = task.result()
-    if not isinstance(results, list | tuple):
-        return CallFailed(f"the channel plugin {name!r} answered a {type(results).__name__} instead of a list")
+        return CallFailed(secrets.hide(f"the channel plugin {name!r} raised {type_name(error)}"), Fault.RAISED)
+    answer = task.result()
+    results = items(answer)
+    if results is None:
+        detail = f"the channel plugin {name!r} answered a {type_name(answer)} instead of a list"
+        return CallFailed(detail, Fault.WRONG_TYPE)
     if len(results) != count:
-        return CallFailed(f"the channel plugin {name!r} answered {len(results)} results for {count} messages")
-    return results
-
-
-async def _cancel(name: str, task: asyncio.Future[Sequence[SendResult]]) -> None:
-    task.cancel()
-    await asyncio.wait((task,), timeout=_CANCEL_SECONDS)
-    if not task.done():
-        _log.error("the channel plugin %s ignores cancellation; its call is abandoned", name)
-        task.add_done_callback(_looked_at)
-    elif not task.cancelled():
-        task.exception()
-
-
-def _looked_at(task: asyncio.Future[Sequence[SendResult]]) -> None:
-    if not task.cancelled():
-        task.exception()
+        detail = f"the channel plugin {name!r} answered {len(results)} results for {count} messages"
+        return CallFailed(detail, Fault.WRONG_COUNT)
+    cleaned = [clean(result, name) for result in results]
+    if wrong := [text for _, text in cleaned if text]:
+        tell(name, Fault.WRONG_TYPE, f"{wrong[0]} ({len(wrong)} of {count} results)")
+    if not secrets:
+        return [result for result, _ in cleaned]
+    return [hidden(result, secrets.hide) for result, _ in cleaned]
 
 
 def outcome_of(
@@ -128,23 +131,17 @@ def outcome_of(
 ) -> Outcome:
     """Return what the plugin's answer for one message leads to; `failed` counts failed attempts with this one."""
     if isinstance(result, Accepted):
-        return Outcome(outcomes.Status.ACCEPTED, provider_message_id=str(result.provider_message_id))
+        return Outcome(outcomes.Status.ACCEPTED, provider_message_id=result.provider_message_id)
     if isinstance(result, Rejected):
         return outcomes.rejected(
-            str(result.reason),
-            retryable=bool(result.retryable),
-            detail=str(result.detail),
-            failed=failed,
-            policy=policy,
+            str(result.reason), retryable=result.retryable, detail=result.detail, failed=failed, policy=policy
         )
     if isinstance(result, Unsupported):
         detail = f"{provider} does not support {result.feature}"
         return Outcome(outcomes.Status.FAILED, "FAILURE_PERMANENT", detail[: outcomes.DETAIL_LENGTH])
-    if isinstance(result, Unknown):
-        detail = str(result.detail)
-    else:
-        detail = f"the channel plugin {provider!r} answered a {type(result).__name__}"
-    return outcomes.unknown(detail, idempotent=idempotent, transactional=transactional, failed=failed, policy=policy)
+    return outcomes.unknown(
+        result.detail, idempotent=idempotent, transactional=transactional, failed=failed, policy=policy
+    )
 
 
 def provider_is_away(answer: Sequence[SendResult] | CallFailed) -> bool:

@@ -10,17 +10,19 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph.messaging.v1 import dispatch_pb2
-from heliograph_channels import Attachment
+from heliograph_channels import Attachment, Kind
 from heliograph_kit.consumer import Delivery
 from heliograph_kit.errors import InvalidArgument
 from heliograph_kit.names import parse_name, project_of
+from heliograph_messaging.contained import address_problems
 from heliograph_messaging.content import ContentCache, NoContent, Prepared
 from heliograph_messaging.domain.recipients import Recipients
 from heliograph_messaging.domain.templates import DoesNotCompile
 from heliograph_messaging.events import CLASSES
+from heliograph_messaging.faults import PluginFault
 from heliograph_messaging.pipeline.lanes import Lane, Lanes, order
 from heliograph_messaging.pipeline.page import recipients_of
-from heliograph_messaging.pipeline.plan import Problem, Setup
+from heliograph_messaging.pipeline.plan import Problem, Setup, addresses_to_check
 from heliograph_messaging.pipeline.policy import policy_of
 from heliograph_messaging.pipeline.simulated import SimulatedLanes
 from heliograph_messaging.pipeline.sms import Sms, SmsReader
@@ -179,6 +181,37 @@ class BatchSetup:
             told = f"the channel plugin {provider.name!r} fails; it is left alone for {wait:.1f} s"
             return Lane(route.route, provider, None, told, wait)
         return Lane(route.route, provider, opened)
+
+    async def bad_addresses(
+        self,
+        batch: dispatch_pb2.DispatchBatch,
+        recipients: Recipients,
+        setup: Setup | Problem,
+        *,
+        now: datetime,
+        erased: frozenset[int],
+    ) -> dict[int, str]:
+        """Return by position what the plugins say against the addresses of those who are written to.
+
+        Raises:
+            Away: the last plugin that could be called does not answer.
+        """
+        bad: dict[int, str] = {}
+        if isinstance(setup, Problem):
+            return bad
+        asked = addresses_to_check(batch, recipients, setup.lanes, now=now, erased=erased)
+        for lane, addresses in asked:
+            if lane.provider is None:
+                continue
+            try:
+                problems = await address_problems(lane.provider, Kind(batch.channel), list(addresses.values()))
+            except PluginFault as fault:
+                if not setup.lanes.put_away(lane, str(fault), _AWAY_SECONDS):
+                    raise Away(str(fault), _AWAY_SECONDS) from fault
+                # Whoever went through it goes through another now, and that one has not been asked about them.
+                return await self.bad_addresses(batch, recipients, setup, now=now, erased=erased)
+            bad.update((position, problem) for position, problem in zip(addresses, problems, strict=True) if problem)
+        return bad
 
     def _channel_problem(self, batch: dispatch_pb2.DispatchBatch, channel: StoredChannel | None) -> Problem | None:
         if batch.channel not in KINDS:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from google.protobuf.message import DecodeError
@@ -108,11 +108,14 @@ class Pipeline:
     async def _work(self, run: Run, found: Found) -> None:
         patient = run.hold.lease.age_seconds < self._settings.give_up_minutes * 60
         setup: Setup | Problem
+        bad: Mapping[int, str] = {}
+        now = self._clock.now()
         try:
             if run.hold.lease.crashes > _MOST_CRASHES:
                 setup = Problem("FAILURE_PERMANENT", f"{run.hold.lease.crashes} workers died with this batch")
             else:
                 setup = await self._setup.open(found)
+            bad = await self._setup.bad_addresses(run.batch, run.recipients, setup, now=now, erased=run.erased)
         except Away as away:
             if patient:
                 raise Retry(away.detail, timedelta(seconds=away.seconds)) from None
@@ -120,7 +123,7 @@ class Pipeline:
         run.version = found.version
         try:
             plan = make_plan(
-                run.batch, run.recipients, setup, now=self._clock.now(), erased=run.erased, patient=patient
+                run.batch, run.recipients, setup, now=now, erased=run.erased, patient=patient, bad_addresses=bad
             )
         except BadPage as error:
             raise CannotEverWork(str(error)) from error

@@ -86,7 +86,7 @@ class Channels:
             present = await self._store.get(conn, project, kind, lock=True)
             chosen = change.provider or (present.provider if present else "")
             provider = self._settings.provider(kind, chosen, field="channel.provider")
-            settings, names, sealed = self._settings.settle(
+            settings, names, sealed = await self._settings.settle(
                 project, kind, provider, change.settings, present, field="channel.settings"
             )
             now = self._clock.now()

@@ -20,6 +20,7 @@ from heliograph_kit.ids import derived_id
 from heliograph_kit.names import format_name, parse_name
 from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_kit.streams import dispatch_subject
+from heliograph_messaging.contained import likely_address_problems
 from heliograph_messaging.content import ContentCache, NoContent, Prepared
 from heliograph_messaging.domain.inline import EmailSettings, inline_problems
 from heliograph_messaging.domain.recipients import same_address
@@ -121,7 +122,7 @@ class Messages:
             prepared = await self._prepared(conn, direct)
             if direct.channel == "EMAIL":
                 await check_sizes(conn, self._files, direct.project, direct.content)
-        _check_addresses(direct, provider)
+        await _check_addresses(direct, provider)
         fields = prepared.fields()
         wanted = [recipient.endpoint_id for recipient in direct.recipients if recipient.endpoint_id]
         page = audience_pb2.MemberPage()
@@ -274,11 +275,13 @@ def _check_recipients(direct: Direct, found: Violations) -> None:
         seen.setdefault(key, index)
 
 
-def _check_addresses(direct: Direct, provider: ChannelProvider) -> None:
+async def _check_addresses(direct: Direct, provider: ChannelProvider) -> None:
+    given = {index: recipient.address for index, recipient in enumerate(direct.recipients) if recipient.address}
+    problems = await likely_address_problems(provider, Kind(direct.channel), list(given.values()))
     bad = [
         Violation(f"recipients[{index}].address", problem, AddressInvalid.reason)
-        for index, recipient in enumerate(direct.recipients)
-        if recipient.address and (problem := provider.check_address(Kind(direct.channel), recipient.address))
+        for index, problem in zip(given, problems, strict=True)
+        if problem
     ]
     if bad:
         raise AddressInvalid(bad)

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from heliograph_channels import ChannelProvider, Kind, secret_fields, with_defaults
-from heliograph_kit.errors import Violation
-from heliograph_messaging.errors import ChannelSettingsInvalid, ProviderUnknown
+from heliograph_kit.errors import Unavailable, Violation
+from heliograph_kit.names import format_name
+from heliograph_messaging.contained import settings_problems
+from heliograph_messaging.errors import ChannelNotUsable, ChannelSettingsInvalid, ProviderUnknown
+from heliograph_messaging.faults import Fault, PluginFault
 from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
 
 
@@ -60,7 +63,7 @@ class ProviderSettings:
             raise ProviderUnknown(name, f"does not carry {kind}, only {carried}", field=field)
         return provider
 
-    def settle(
+    async def settle(
         self,
         project: str,
         seal: str,
@@ -76,6 +79,8 @@ class ProviderSettings:
 
         Raises:
             ChannelSettingsInvalid: the plugin refuses them; one violation each, below `field`.
+            ChannelNotUsable: the plugin does not say whether they are good.
+            Unavailable: its process is being started again.
             SecretKeyMissing: there are secrets and no key to store them under.
         """
         same = present is not None and present.provider == provider.name
@@ -93,7 +98,13 @@ class ProviderSettings:
                 kept = {}  # a new key: the plugin's check says which secrets are needed again
         secrets = {**{name: value for name, value in kept.items() if name in names}, **secrets}
         complete = with_defaults(provider.settings_schema, {**new, **secrets})
-        problems = provider.check_settings(complete)
+        try:
+            problems = await settings_problems(provider, complete)
+        except PluginFault as fault:
+            if fault.fault is Fault.NOT_RUNNING:
+                raise Unavailable(str(fault)) from None
+            name = format_name(project, "channels", seal.partition("/")[0])
+            raise ChannelNotUsable(name, f"cannot be set up: {fault}") from None
         if problems:
             raise ChannelSettingsInvalid(
                 [

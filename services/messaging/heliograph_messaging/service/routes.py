@@ -12,6 +12,7 @@ from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import Aborted, Violations
 from heliograph_kit.names import format_name
+from heliograph_messaging.contained import health_of
 from heliograph_messaging.errors import ChannelNotFound, RouteNotFound, TooManyRoutes
 from heliograph_messaging.providers import CannotOpen, Senders
 from heliograph_messaging.service.provider_settings import ProviderSettings
@@ -102,7 +103,7 @@ class Routes:
                 raise TooManyRoutes(format_name(project, "channels", kind), MAX_ROUTES)
             chosen = change.provider or (present.provider if present else "")
             provider = self._settings.provider(kind, chosen, field="route.provider")
-            settings, names, sealed = self._settings.settle(
+            settings, names, sealed = await self._settings.settle(
                 project, seal_of(kind, id), provider, change.settings, present, field="route.settings"
             )
             now = self._clock.now()
@@ -159,15 +160,8 @@ class Routes:
         except CannotOpen as error:
             return RouteHealth(route.route, route.provider, ok=False, detail=str(error), paused_seconds=0)
         paused = opened.breaker.pause_left(time.monotonic())
-        try:
-            health = await asyncio.wait_for(opened.sender.health(), _HEALTH_SECONDS)
-        except TimeoutError:
-            detail = f"the channel plugin {route.provider!r} did not answer in {_HEALTH_SECONDS:g} s"
-            return RouteHealth(route.route, route.provider, ok=False, detail=detail, paused_seconds=paused)
-        except Exception as error:  # a plugin may raise anything
-            detail = f"the channel plugin {route.provider!r} raised {type(error).__name__}"
-            return RouteHealth(route.route, route.provider, ok=False, detail=detail, paused_seconds=paused)
-        return RouteHealth(route.route, route.provider, bool(health.ok), str(health.detail), paused)
+        health = await health_of(opened.provider, opened.sender, opened.secrets, seconds=_HEALTH_SECONDS)
+        return RouteHealth(route.route, route.provider, health.ok, health.detail, paused)
 
 
 def _check(id: str, change: RouteChange) -> None:
