@@ -12,6 +12,7 @@ import psycopg
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
+from benchmarks import isolation
 from benchmarks.figures import Figure, figure, percentile
 from benchmarks.letters import HTML, SIZE, VARIABLES, values_of
 from benchmarks.parts import Servers, bare, bare_result, calling, servers, until
@@ -74,6 +75,7 @@ async def measure() -> list[Figure]:
                     await _use(channel, "smtp", {**settings, "from_address": "shop@example.com"})
                     await sender.run("warm-smtp", WARM_BATCHES)
                     delivered = await sender.run("smtp", SMTP_BATCHES)
+        apart = await _apart(parts)
     return [
         figure(
             "campaign messages, 3 kB of personalised HTML, full ledger, simulator, one process", simulated,
@@ -84,7 +86,28 @@ async def measure() -> list[Figure]:
             "messages/s", bare=mail, against="the bare pipeline with a bare SMTP client", target="3,000/s",
         ),
         *direct,
+        figure(
+            "the campaign messages again, with the plugin in a process of its own", apart, "messages/s", bare=simulated,
+            against="the plugin in the worker's process",
+        ),
+        *await isolation.figures(),
     ]  # fmt: skip
+
+
+async def _apart(parts: Servers) -> float:
+    """Measure the campaign messages with the simulator treated as a stranger's plugin."""
+    settings = {"messaging_plugins": "simulator", "messaging_isolated_plugins": "*"}
+    service = parts.service("messaging", **settings)
+    with service:
+        async with (
+            calling(service.address) as channel,
+            Bus.connect(parts.nats_url, name="bench") as bus,
+            await psycopg.AsyncConnection.connect(parts.dsn, autocommit=True) as conn,
+        ):
+            await _use(channel, "simulator", _SIMULATOR)
+            sender = _Sender(bus, conn, f"{PARENT}/templates/news")
+            await sender.run("warm-apart", WARM_BATCHES)
+            return await sender.run("apart", SIMULATED_BATCHES)
 
 
 async def _pipeline(parts: Servers, batches: int, port: int) -> float:
