@@ -16,6 +16,7 @@ from heliograph.messaging.v1 import (
     channels_pb2,
     channels_pb2_grpc,
     dispatch_pb2,
+    edge_pb2_grpc,
     events_pb2,
     files_pb2_grpc,
     messages_pb2,
@@ -28,7 +29,7 @@ from heliograph_kit.auth import InternalTokens
 from heliograph_kit.ids import derived_id
 from heliograph_kit.rpc import channel
 from heliograph_kit.runtime import Runtime, running
-from heliograph_kit.streams import dispatch_subject, messages_subject
+from heliograph_kit.streams import changes_subject, dispatch_subject, messages_subject
 from heliograph_kit.testing import eventually
 from heliograph_kit.testing.fixtures import MigratedDatabase
 from heliograph_messaging import main
@@ -53,6 +54,7 @@ class Service:
     channels: channels_pb2_grpc.ChannelServiceAsyncStub
     messages: messages_pb2_grpc.MessageServiceAsyncStub
     suppressions: suppressions_pb2_grpc.SuppressionServiceAsyncStub
+    edge: edge_pb2_grpc.EdgeServiceAsyncStub
     scripted: ScriptedChannel
     second: ScriptedChannel
     files: files_pb2_grpc.FileServiceAsyncStub
@@ -131,6 +133,21 @@ class Service:
         async def enough() -> list[events_pb2.MessageEvent]:
             events = [event for batch in await self.told() for event in batch.events]
             return events if len(events) >= count else []
+
+        return await eventually(enough)
+
+    async def inbound(self, count: int) -> list[events_pb2.InboundMessage]:
+        """Wait until so many messages of people are told on CHANGES and return all there are."""
+
+        async def enough() -> list[events_pb2.InboundMessage]:
+            stream = self.runtime.bus.jetstream
+            info = await stream.stream_info("CHANGES")
+            found: list[events_pb2.InboundMessage] = []
+            for sequence in range(max(1, info.state.first_seq), info.state.last_seq + 1):
+                raw = await stream.get_msg("CHANGES", sequence)
+                if raw.subject == changes_subject("messaging", PROJECT, "inbound_received"):
+                    found += events_pb2.InboundReceived.FromString(raw.data or b"").messages
+            return found if len(found) >= count else []
 
         return await eventually(enough)
 
@@ -223,6 +240,7 @@ async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             channels_pb2_grpc.ChannelServiceStub(to),
             messages_pb2_grpc.MessageServiceStub(to),
             suppressions_pb2_grpc.SuppressionServiceStub(to),
+            edge_pb2_grpc.EdgeServiceStub(to),
             scripted,
             second,
             files_pb2_grpc.FileServiceStub(to),

@@ -91,6 +91,10 @@ METRICS: Mapping[str, Metric] = {
                 "heliograph.channel", "heliograph.provider"),
         _metric("heliograph.messaging.receipts", Kind.COUNTER, "{receipt}", "Delivery receipts by kind.",
                 "heliograph.channel", "heliograph.outcome"),
+        _metric("heliograph.messaging.inbound", Kind.COUNTER, "{message}", "Messages from people, each once.",
+                "heliograph.channel"),
+        _metric("heliograph.messaging.webhooks", Kind.COUNTER, "{call}", "Calls of providers by the status they were "
+                "answered with.", "heliograph.provider", "heliograph.outcome"),
         _metric("heliograph.registry10dlc.transitions", Kind.COUNTER, "{transition}", "Registrations that changed "
                 "state.", "heliograph.operation", "heliograph.outcome"),
         _metric("heliograph.analytics.events", Kind.COUNTER, "{event}", "Events by their outcome.",
@@ -101,6 +105,8 @@ METRICS: Mapping[str, Metric] = {
                 "heliograph.outcome"),
         _metric("heliograph.gateway.requests", Kind.HISTOGRAM, "s", "Time of one HTTP request at the edge.",
                 "http.request.method", "http.route", "http.response.status_code"),
+        _metric("heliograph.gateway.events", Kind.COUNTER, "{event}", "Opens and clicks at the edge by what became of them.",
+                "heliograph.outcome"),
     )
 }  # fmt: skip
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from heliograph_channels import (
     Capabilities,
     ChannelProvider,
+    InboundMessage,
     PluginError,
     ProviderContext,
     Receipt,
@@ -27,6 +28,8 @@ KINDS = ("CUSTOM", "EMAIL", "PUSH", "SMS", "VOICE")
 """The kinds of channel a project can set up."""
 
 ReportTo = Callable[[str, str, Sequence[Receipt]], Awaitable[None]]
+DeliverTo = Callable[[str, str, Sequence[InboundMessage]], Awaitable[None]]
+_CALLS_END_SECONDS = 60
 
 
 class CannotOpen(Exception):
@@ -66,15 +69,21 @@ class Senders:
         catalogue: Mapping[str, ChannelProvider],
         box: SecretBox,
         report: ReportTo,
+        deliver: DeliverTo,
         *,
+        public_url: str,
         now: Callable[[], datetime],
         open_timeout: timedelta,
         breaker: Callable[[], Breaker],
     ) -> None:
-        """Take the plugins, the secrets' box, where receipts go (project, provider, receipts) and the product's clock."""
+        """Take the plugins, the secrets' box, where receipts and people's messages go (project, provider, what came), where
+        the gateway is reached from outside (empty: nowhere) and the product's clock.
+        """
         self._catalogue = catalogue
         self._box = box
         self._report = report
+        self._deliver = deliver
+        self._public_url = public_url
         self._now = now
         self._open_timeout = open_timeout.total_seconds()
         self._breaker = breaker
@@ -89,6 +98,26 @@ class Senders:
     def present(self, route: Route) -> OpenChannel | None:
         """Return the sender that is open for a route in this process, None when there is none."""
         return self._open.get(route.key)
+
+    def capabilities(self, route: Route) -> Capabilities:
+        """Return what a route can do as it is set up now, without opening it.
+
+        Raises:
+            CannotOpen: as `of`.
+        """
+        return self._look(route)[2]
+
+    def has(self, key: tuple[str, str, str], version: int) -> bool:
+        """Tell whether a route is open as it is in this version, or in a later one."""
+        present = self._open.get(key)
+        return present is not None and present.version >= version
+
+    def let_go(self, listening: Collection[tuple[str, str, str]]) -> None:
+        """Close the open routes that hear by themselves and are none of these, once their calls had time to end."""
+        for key, present in list(self._open.items()):
+            if present.capabilities.listens and key not in listening:
+                del self._open[key]
+                self._retire(present)
 
     async def of(self, route: Route) -> OpenChannel:
         """Return the sender of a route as it is set up now.
@@ -108,9 +137,7 @@ class Senders:
             opened = await self._open_one(route)
             self._open[key] = opened
             if present is not None:
-                task = asyncio.create_task(self._close(present, after=60))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._retire(present)
             return opened
 
     async def close(self) -> None:
@@ -121,14 +148,32 @@ class Senders:
         await asyncio.gather(*(self._close(channel, after=0) for channel in self._open.values()))
         self._open.clear()
 
-    async def _open_one(self, route: Route) -> OpenChannel:
+    def _look(self, route: Route) -> tuple[ChannelProvider, dict[str, object], Capabilities]:
+        """Return the plugin, the settings with the secrets in them, and what the route can do under these."""
         provider = self._catalogue.get(route.provider)
         if provider is None:
             raise CannotOpen(f"the channel plugin {route.provider!r} is not installed")
         try:
-            secrets = self._box.open(route.project, route.seal, route.secrets)
+            settings = {**route.settings, **self._box.open(route.project, route.seal, route.secrets)}
         except SecretUnreadable as error:
             raise CannotOpen(str(error)) from error
+        try:
+            return provider, settings, provider.capabilities_for(settings)
+        except Exception as error:  # a plugin may raise anything; it must not take the worker with it
+            raise CannotOpen(
+                f"the channel plugin {provider.name!r} does not say what it can do: {type(error).__name__}"
+            ) from error
+
+    def _retire(self, present: OpenChannel) -> None:
+        task = asyncio.create_task(self._close(present, after=_CALLS_END_SECONDS))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _open_one(self, route: Route) -> OpenChannel:
+        provider, settings, able = self._look(route)
+
+        async def deliver(messages: Sequence[InboundMessage]) -> None:
+            await self._deliver(route.project, provider.name, messages)
 
         async def report(receipts: Sequence[Receipt]) -> None:
             await self._report(route.project, provider.name, receipts)
@@ -138,10 +183,10 @@ class Senders:
             report=report,
             logger=logging.getLogger(f"heliograph.channel.{provider.name}"),
             now=self._now,
+            deliver=deliver,
+            webhook_url=webhook_url(self._public_url, *route.key),
         )
         try:
-            settings = {**route.settings, **secrets}
-            able = provider.capabilities_for(settings)
             opening = provider.open(settings, context)
             sender = await asyncio.wait_for(opening, self._open_timeout)
         except TimeoutError as error:
@@ -172,4 +217,9 @@ class Senders:
             _log.exception("closing a sender of the channel plugin %s failed", channel.provider.name)
 
 
-__all__ = ["KINDS", "CannotOpen", "OpenChannel", "PluginError", "Senders", "load_catalogue"]
+def webhook_url(public_url: str, project: str, kind: str, route: str = "") -> str:
+    """Return where a provider calls for a route of a channel; empty when the installation is not reached from outside."""
+    return "/".join((public_url, "hooks", project, kind.lower(), *([route] if route else ()))) if public_url else ""
+
+
+__all__ = ["KINDS", "CannotOpen", "OpenChannel", "PluginError", "Senders", "load_catalogue", "webhook_url"]

@@ -19,11 +19,13 @@ from heliograph_messaging.domain import outcomes
 from heliograph_messaging.domain.outcomes import Outcome, Status
 from heliograph_messaging.events import outcome_batch, outgoing
 from heliograph_messaging.pipeline.door import Door
+from heliograph_messaging.pipeline.marks import EndpointMarks, learnt_from
 from heliograph_messaging.pipeline.plan import Plan
 from heliograph_messaging.pipeline.run import Chunk, Run, messages_of, outcome_of_row, refused_row
 from heliograph_messaging.pipeline.sending import CallFailed, call, outcome_of, provider_is_away
 from heliograph_messaging.providers import OpenChannel
 from heliograph_messaging.store.ledger import Ledger
+from heliograph_messaging.store.marks import NewMark
 from heliograph_messaging.store.records import Row, Settled
 
 
@@ -35,6 +37,7 @@ class Calls:
         database: Database,
         ledger: Ledger,
         door: Door,
+        marks: EndpointMarks,
         outbox: Outbox,
         inbox: Inbox,
         clock: Clock,
@@ -44,6 +47,7 @@ class Calls:
         self._database = database
         self._ledger = ledger
         self._door = door
+        self._marks = marks
         self._outbox = outbox
         self._inbox = inbox
         self._clock = clock
@@ -148,6 +152,7 @@ class Calls:
             derived_id("chunk", str(chunk.number)),
             provider=opened.provider.name if able.receipts else "",
             finish=may_finish and not run.left_over,
+            marks=() if isinstance(answer, CallFailed) else learnt_from(chunk.rows, answer),
         )
 
     async def settle(
@@ -160,8 +165,9 @@ class Calls:
         *,
         provider: str,
         finish: bool,
+        marks: Sequence[NewMark] = (),
     ) -> None:
-        """Write outcomes and the events about them in one transaction."""
+        """Write outcomes, the events about them and what was learnt of endpoints in one transaction."""
         now, lease = self._clock.now(), run.hold.lease
         only = [one for _, one in settled]
         async with self._database.transaction() as conn:
@@ -169,6 +175,7 @@ class Calls:
             if provider:
                 await self._ledger.note_provider_ids(conn, lease.key.project, provider, only)
             await self._tell(conn, run, [(row, one.outcome) for row, one in settled], cause, now)
+            await self._marks.note(conn, lease.key.project, marks)
             if finish:
                 await self._inbox.first_seen(conn, run.consumer, [run.delivery.id])
         run.finished = finish

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
@@ -21,10 +21,12 @@ from heliograph_channels import (
 from heliograph_kit.ids import derived_id, derived_ids
 from heliograph_messaging.content import Prepared
 from heliograph_messaging.domain.filled import CannotSend, one_click
+from heliograph_messaging.domain.links import Rewriting
 from heliograph_messaging.domain.origination import Originations
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
 from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
 from heliograph_messaging.domain.sms import measure
+from heliograph_messaging.domain.tracking import Signer
 from heliograph_messaging.events import CLASSES
 from heliograph_messaging.pipeline.lanes import Lane, Lanes
 from heliograph_messaging.pipeline.page import Values
@@ -45,14 +47,16 @@ class Problem:
 class Setup:
     """How a batch is sent: content, ways out, sender address and numbers, as they are when it is worked on.
 
-    `unsubscribe` makes the link of a message, of project and message id.
+    `rewriting` puts tracked links into each e-mail; None: they stay as they are. `signer` makes the address where the
+    recipient of an e-mail opts out; None when the installation is not reached from outside.
     """
 
     content: Prepared
     lanes: Lanes
     from_address: str
     originations: Originations | None
-    unsubscribe: Callable[[str, str], str] | None = None
+    rewriting: Rewriting | None = None
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,6 @@ class _Planner:
             "activity_id": source.activity_id, **owner_of(source),
         }  # fmt: skip
         self._correlation = correlation(source)
-        self._project = batch.project.removeprefix("projects/")
         if isinstance(setup, Setup):
             self._kind = Kind(batch.channel)
             values = Values(batch, recipients, setup.content.defaults)
@@ -204,10 +207,7 @@ class _Planner:
             return replace(content, correlation=self._correlation)
         if isinstance(content, CustomContent):
             return replace(content, endpoint=self._endpoint(position))
-        if setup.content.one_click and setup.unsubscribe and isinstance(content, EmailContent):
-            link = one_click(setup.unsubscribe(self._project, self._ids[position]))
-            return replace(content, headers={**content.headers, **link})
-        return content
+        return _linked(content, setup, self._ids[position]) if isinstance(content, EmailContent) else content
 
     def erased(self, position: int) -> Row:
         """Return the row of somebody whose user was erased: it is counted, and says nothing of him."""
@@ -237,3 +237,13 @@ class _Planner:
             if column[position]:
                 fields[path] = list(column[position])
         return fields
+
+
+def _linked(content: EmailContent, setup: Setup, message_id: str) -> EmailContent:
+    """Return an e-mail with the links that lead back to its message."""
+    if setup.rewriting is not None and content.html:
+        content = replace(content, html=setup.rewriting.html(content.html, message_id))
+    if setup.content.one_click and setup.signer is not None:
+        link = one_click(setup.signer.unsubscribe_url(message_id))
+        content = replace(content, headers={**content.headers, **link})
+    return content

@@ -14,7 +14,7 @@ from heliograph_channels import Attachment
 from heliograph_kit.consumer import Delivery
 from heliograph_kit.errors import InvalidArgument
 from heliograph_kit.names import parse_name, project_of
-from heliograph_messaging.content import ContentCache, NoContent, Prepared
+from heliograph_messaging.content import ContentCache, Marking, NoContent, Prepared
 from heliograph_messaging.domain.origination import Number, Originations
 from heliograph_messaging.domain.recipients import Recipients
 from heliograph_messaging.domain.templates import DoesNotCompile
@@ -23,6 +23,7 @@ from heliograph_messaging.pipeline.lanes import Lane, Lanes, order
 from heliograph_messaging.pipeline.page import recipients_of
 from heliograph_messaging.pipeline.plan import Problem, Setup
 from heliograph_messaging.pipeline.policy import policy_of
+from heliograph_messaging.pipeline.tracking import NOWHERE, Tracking
 from heliograph_messaging.providers import KINDS, CannotOpen, Senders
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, StoredChannel
 from heliograph_messaging.store.files import FileStore
@@ -30,7 +31,6 @@ from heliograph_messaging.store.records import BatchKey, Lease, NewBatch
 from heliograph_messaging.store.routes import Route, RouteStore, main_route
 from heliograph_messaging.store.templates import TemplateStore
 from heliograph_messaging.translate import named_files, read_inline
-from heliograph_messaging.unsubscribing import UnsubscribeLinks
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _AWAY_SECONDS = 2.0
@@ -103,9 +103,9 @@ class BatchSetup:
         cache: ContentCache,
         senders: Senders,
         files: FileStore,
-        links: UnsubscribeLinks | None,
+        tracking: Tracking,
     ) -> None:
-        """Take the stores, the compiled content, the opened senders, and what makes links for unsubscribing."""
+        """Take the stores, the compiled content, the opened senders, and what decides about links."""
         self._channels = channels
         self._routes = routes
         self._templates = templates
@@ -113,7 +113,7 @@ class BatchSetup:
         self._cache = cache
         self._senders = senders
         self._files = files
-        self._links = links
+        self._tracking = tracking
 
     async def find(self, conn: AsyncConnection, batch: dispatch_pb2.DispatchBatch, lease: Lease) -> Found:
         """Read channel, content and numbers. A batch begun before keeps its template version."""
@@ -127,7 +127,8 @@ class BatchSetup:
         ways += [route.route() for route in further if route.enabled]
         if problem is None:
             try:
-                prepared = await self._content(conn, project, batch, version)
+                marking = self._tracking.marking if channel and any(self._tracking.wanted(channel)) else None
+                prepared = await self._content(conn, project, batch, version, marking)
                 version = prepared.template_version
             except (NoContent, DoesNotCompile, InvalidArgument) as error:
                 problem = Problem("FAILURE_PERMANENT", str(error))
@@ -152,8 +153,9 @@ class BatchSetup:
         originations = None
         if found.channel.kind == "SMS":
             originations = Originations(found.numbers, named=found.named_number, sender_id=found.from_address)
-        links = self._links.of if self._links else None
-        return Setup(found.content, Lanes(lanes), found.from_address, originations, links)
+        signer = await self._tracking.signer(found.channel.project) if found.channel.kind == "EMAIL" else None
+        rewriting = self._tracking.rewriting(found.channel, found.content.marked, signer)
+        return Setup(found.content, Lanes(lanes), found.from_address, originations, rewriting, signer)
 
     async def _lane(self, route: Route) -> Lane:
         provider = self._senders.provider(route.provider)
@@ -182,11 +184,17 @@ class BatchSetup:
         return None
 
     async def _content(
-        self, conn: AsyncConnection, project: str, batch: dispatch_pb2.DispatchBatch, version: int
+        self,
+        conn: AsyncConnection,
+        project: str,
+        batch: dispatch_pb2.DispatchBatch,
+        version: int,
+        marking: Marking | None,
     ) -> Prepared:
         content, inline = batch.content, read_inline(batch.channel, batch.content)
         if not content.template:
-            return await self._with_files(conn, project, batch, self._cache.prepare(batch.channel, inline))
+            prepared = self._cache.prepare(batch.channel, inline, marking=marking)
+            return await self._with_files(conn, project, batch, prepared)
         name = parse_name(content.template, "templates", field="content.template")
         if name.project != project:
             raise NoContent("the template belongs to another project")
@@ -195,7 +203,7 @@ class BatchSetup:
         if template is None:
             told = f" version {version}" if version else ""
             raise NoContent(f"the template {content.template}{told} does not exist")
-        prepared = self._cache.prepare(batch.channel, inline, template)
+        prepared = self._cache.prepare(batch.channel, inline, template, marking)
         return await self._with_files(conn, project, batch, prepared)
 
     async def _with_files(
@@ -204,8 +212,8 @@ class BatchSetup:
         content = batch.content
         if batch.channel != "EMAIL":
             return prepared
-        if prepared.one_click and self._links is None:
-            raise NoContent("one-click unsubscribing needs HELIOGRAPH_MESSAGING_PUBLIC_URL and a secret key")
+        if prepared.one_click and not self._tracking.reachable:
+            raise NoContent(NOWHERE)
         ids = named_files(project, content)
         data = await self._files.read(conn, project, ids) if ids else {}
         if gone := [id for id in ids if id not in data]:
