@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -229,7 +227,6 @@ async def test_the_process_gets_ready_and_ends_with_zero_on_a_signal(tmp_path: P
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(CLOSE)
     assert b"200 OK" in await reader.read()
-    os.kill(process.pid, signal.SIGTERM)
     assert await asyncio.to_thread(process.stop) == 0
     writer.close()
 

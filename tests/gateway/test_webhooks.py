@@ -71,7 +71,7 @@ async def test_a_call_reaches_the_plugin_letter_by_letter_and_its_answer_the_cal
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", HOOK + "?hub.challenge=1"), ("HEAD", HOOK), ("POST", "/hooks/shop/SMS"), ("POST", HOOK + "/scripted")],
+    [("GET", HOOK + "?hub.challenge=1"), ("HEAD", HOOK), ("POST", "/hooks/shop/SMS")],
 )
 async def test_calls_come_in_all_these_ways(
     gateway: Gateway, calls: list[WebhookRequest], method: str, path: str
@@ -81,13 +81,30 @@ async def test_calls_come_in_all_these_ways(
     assert answer.content == (b"" if method == "HEAD" else b"<Response/>")
 
 
+async def test_a_further_provider_of_the_channel_calls_at_its_own_address(
+    messaging: Service, gateway: Gateway, calls: list[WebhookRequest]
+) -> None:
+    route = channels_pb2.Route(name="projects/shop/channels/SMS/routes/backup", provider="second", enabled=True)
+    await messaging.channels.UpdateRoute(channels_pb2.UpdateRouteRequest(route=route))
+    seen: list[str] = []
+
+    async def understand(request: WebhookRequest) -> Received:
+        seen.append(request.url)
+        return Received(status=204)
+
+    messaging.second.understand = understand
+    assert (await gateway.http.post(f"{HOOK}/backup")).status_code == 204
+    assert seen == [webhook_url(URL, "shop", "SMS", "backup")]
+    assert not calls
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("POST", "/hooks/other/sms", 404),
         ("POST", "/hooks/shop/push", 404),
         ("POST", "/hooks/shop/sms/another", 404),
-        ("POST", "/hooks/shop/sms/scripted/more", 404),
+        ("POST", "/hooks/shop/sms/another/more", 404),
         ("POST", "/hooks/shop/s%2Fm", 404),
         ("POST", "/hooks/sh%00op/sms", 404),
         ("POST", "/hooks/shop", 404),
