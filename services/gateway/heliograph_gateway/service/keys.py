@@ -70,6 +70,12 @@ class Keys:
             async with self._asking:
                 if self._monotonic() - self._asked_at >= AGAIN_SECONDS:
                     await self._ask()
+        return self.known(token, kinds)
+
+    def known(self, token: str, kinds: Collection[LinkKind]) -> Link:
+        """Return what a token says as far as is known here, at once; raises as `link`."""
+        if key_named(token) is None:
+            raise NothingHere
         if not self._keys:
             raise MessagingAway
         link = read_token(token, self._keys, kinds, today=self._today())
@@ -78,9 +84,11 @@ class Keys:
         return link
 
     async def _ask(self) -> None:
-        self._asked_at = self._monotonic()
         try:
             self._keys = await self._source.keys()
         except MessagingAway:
             if not self._keys:
                 _log.warning("there are no keys of tracked links yet: messaging does not answer")
+        finally:
+            # After the answer: whoever waited for it meanwhile must not ask the same again.
+            self._asked_at = self._monotonic()

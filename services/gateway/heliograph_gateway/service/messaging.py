@@ -13,6 +13,8 @@ from heliograph_gateway.errors import MessagingAway, NothingHere
 
 _UNKNOWN = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT})
 
+_KEY_SECONDS = 3.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,9 @@ class Messaging:
             MessagingAway: it does not answer.
         """
         try:
-            answer = await self._stub.GetTrackingKeys(edge_pb2.GetTrackingKeysRequest(), timeout=self._seconds)
+            # Somebody waits for a link to lead on.
+            seconds = min(self._seconds, _KEY_SECONDS)
+            answer = await self._stub.GetTrackingKeys(edge_pb2.GetTrackingKeysRequest(), timeout=seconds)
         except grpc.aio.AioRpcError as error:
             raise _away("GetTrackingKeys", error) from error
         return list(answer.keys)

@@ -139,7 +139,7 @@ class Edge:
         if found is None:
             raise ChannelNotFound(format_name(project, "channels", kind))
         try:
-            # Looked at before it is opened: opening one that hears by itself would make it hear twice.
+            # Looked at before it is opened: strangers must not make us open what takes no calls, such as a bound session.
             if not self._senders.capabilities(found).webhook:
                 raise ChannelNotFound(format_name(project, "channels", kind))
             return await self._senders.of(found)
