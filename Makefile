@@ -20,7 +20,7 @@ BIN := .venv/bin
 BUILD_BIN := .build-venv/bin
 UV := $(BUILD_BIN)/uv
 OURS := $(shell sed -n 's/^-e //p' requirements/dev.in)
-SERVICES := projects segments campaigns journeys messaging registry10dlc analytics
+SERVICES := projects segments campaigns journeys messaging registry10dlc analytics gateway
 PROTO_FILES := $(shell find protos/heliograph -name '*.proto' -o -type d)
 PYPROJECTS := $(wildcard $(addsuffix /pyproject.toml,$(OURS)))
 

@@ -76,7 +76,7 @@ class ServiceSettings(BaseSettings):
     nats_replicas: int = Field(
         default=1, ge=1, le=5, description="copies of each stream when it is created: 1 on a laptop, 3 in a cluster"
     )
-    listen: str = Field(default="", description="host:port of the gRPC server; port 0 takes a free one")
+    listen: str = Field(default="", description="host:port the service listens on; port 0 takes a free one")
     internal_secret: SecretStr = Field(
         description=f"secret of at least {_SECRET_LENGTH} characters, the same for all services of an installation"
     )

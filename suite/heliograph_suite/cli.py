@@ -26,7 +26,7 @@ app.command()(check)
 console = Console()
 
 Directory = Annotated[Path, typer.Option("--dir", help="Folder of the installation.")]
-FreePorts = Annotated[bool, typer.Option("--free-ports", help="Take free ports instead of 7101 to 7107.")]
+FreePorts = Annotated[bool, typer.Option("--free-ports", help="Take free ports instead of 7101 to 7107 and 7180.")]
 
 _COLOURS = {
     ChildState.READY: "green",

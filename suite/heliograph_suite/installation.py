@@ -18,7 +18,9 @@ from heliograph_kit.embedded.ports import is_free
 from heliograph_kit.settings import PORTS
 
 # In the order of starting: who is asked comes before who asks.
-SERVICES = ("projects", "segments", "messaging", "registry10dlc", "analytics", "campaigns", "journeys")
+SERVICES = ("projects", "segments", "messaging", "registry10dlc", "analytics", "campaigns", "journeys", "gateway")
+# The edge is asked by people and providers, not by services.
+PEERS = tuple(name for name in SERVICES if name != "gateway")
 DEFAULT_DIRECTORY = Path(".heliograph")
 
 
@@ -83,7 +85,7 @@ class Installation:
 
     def environment(self, service: str, database_url: str, nats_url: str) -> dict[str, str]:
         """Return the environment a service is started with; HELIOGRAPH_ variables of the caller come through."""
-        peers = {f"HELIOGRAPH_PEER_{name.upper()}": f"dns:///{self.target(name)}" for name in SERVICES}
+        peers = {f"HELIOGRAPH_PEER_{name.upper()}": f"dns:///{self.target(name)}" for name in PEERS}
         return {
             **os.environ,
             **peers,

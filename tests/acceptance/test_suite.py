@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -17,6 +18,7 @@ from heliograph_kit.embedded import EmbeddedNats, EmbeddedPostgres
 from heliograph_kit.settings import PORTS
 from heliograph_kit.testing import eventually
 from heliograph_suite.demo.stage import Clients
+from heliograph_suite.installation import SERVICES
 from tests.acceptance.conftest import RunningSuite, started
 from tests.acceptance.spans import SpanCollector
 
@@ -32,7 +34,15 @@ def heliograph(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_status_shows_every_part_ready(suite: RunningSuite) -> None:
     shown = heliograph("status", "--dir", str(suite.directory))
     assert shown.returncode == 0, shown.stdout
-    assert shown.stdout.count("ready") == 9
+    assert shown.stdout.count("ready") == len(SERVICES) + len(("postgres", "nats"))
+
+
+async def test_the_edge_answers_over_http(suite: RunningSuite) -> None:
+    async with httpx.AsyncClient(base_url=f"http://{suite.installation.target('gateway')}") as http:
+        assert (await http.get("/readyz")).status_code == 200
+        assert (await http.get("/o/x.gif")).headers["content-type"] == "image/gif"
+        assert (await http.get("/c/x")).status_code == 404
+        assert (await http.post("/hooks/nobody/sms")).status_code == 404
 
 
 def test_what_is_copied_from_the_terminal_is_on_one_line(suite: RunningSuite) -> None:

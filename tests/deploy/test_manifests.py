@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "deploy/k8s"
 VALIDATOR = runpy.run_path(str(K8S / "validate.py"))
 SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/pyproject.toml"))
+EDGE = "gateway"  # HTTP and nothing behind it: neither database nor bus
+GRPC = [service for service in SERVICES if service != EDGE]
 TARGETS = VALIDATOR["targets"]()
 OVERLAYS = ["dev", "production"]
 
@@ -100,8 +102,9 @@ def test_every_service_is_deployed_and_can_be_found(overlay: str) -> None:
     headless = {r["metadata"]["name"] for r in of_kind(overlay, "Service") if r["spec"].get("clusterIP") == "None"}
 
     assert found == set(SERVICES)
-    assert {f"heliograph-{service}" for service in SERVICES} <= headless
-    for service in SERVICES:
+    assert {f"heliograph-{service}" for service in GRPC} <= headless
+    assert f"heliograph-{EDGE}" not in headless, "an ingress wants one address"
+    for service in GRPC:
         assert settings_of(overlay)[f"HELIOGRAPH_PEER_{service.upper()}"] == f"dns:///heliograph-{service}:50051"
 
 
@@ -127,11 +130,29 @@ def test_every_pod_is_restricted(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_liveness_and_readiness_ask_for_different_names(overlay: str) -> None:
     for service, _, container in our_workloads(overlay):
+        if service == EDGE:
+            continue
         assert container["livenessProbe"]["grpc"] == {"port": 50051, "service": "liveness"}, service
         assert container["startupProbe"]["grpc"] == {"port": 50051, "service": "liveness"}, service
         assert container["readinessProbe"]["grpc"] == {"port": 50051, "service": "readiness"}, service
         assert {port["containerPort"] for port in container["ports"]} == {50051}
     assert settings_of(overlay)["HELIOGRAPH_LISTEN"] == "0.0.0.0:50051"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_edge_is_probed_over_http_and_holds_no_secret_of_the_database(overlay: str) -> None:
+    ((pod, container),) = [(pod, container) for service, pod, container in our_workloads(overlay) if service == EDGE]
+    (service,) = [r for r in of_kind(overlay, "Service") if r["metadata"]["name"] == f"heliograph-{EDGE}"]
+    given = {variable["name"]: variable.get("value") for variable in container["env"]}
+    probes = {name: container[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
+
+    assert [probe["httpGet"]["path"] for probe in probes.values()] == ["/livez", "/livez", "/readyz"]
+    assert not any("grpc" in probe for probe in probes.values())
+    assert container["ports"] == [{"name": "http", "containerPort": 7180}]
+    assert given["HELIOGRAPH_GATEWAY_LISTEN"] == "0.0.0.0:7180"
+    assert service["spec"]["ports"][0]["targetPort"] == "http"
+    assert "HELIOGRAPH_DATABASE_URL" not in given
+    assert not pod["initContainers"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -185,6 +206,8 @@ def test_every_workload_has_a_budget_an_account_and_migrates_first(overlay: str)
         pod = workload["spec"]["template"]["spec"]
         assert tuple(sorted(workload["spec"]["selector"]["matchLabels"].items())) in budgets
         assert pod["serviceAccountName"] in accounts
+        if name == f"heliograph-{EDGE}":
+            continue
         assert pod["initContainers"][0]["args"] == ["--migrate-only"]
         assert pod["initContainers"][0]["image"] == pod["containers"][0]["image"]
     assert settings_of(overlay)["HELIOGRAPH_MIGRATE_ON_START"] == "false"

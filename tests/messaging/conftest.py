@@ -16,6 +16,7 @@ from heliograph.messaging.v1 import (
     channels_pb2,
     channels_pb2_grpc,
     dispatch_pb2,
+    edge_pb2_grpc,
     events_pb2,
     files_pb2_grpc,
     messages_pb2,
@@ -30,7 +31,7 @@ from heliograph_kit.auth import InternalTokens
 from heliograph_kit.ids import derived_id
 from heliograph_kit.rpc import channel
 from heliograph_kit.runtime import Runtime, running
-from heliograph_kit.streams import dispatch_subject, messages_subject
+from heliograph_kit.streams import changes_subject, dispatch_subject, messages_subject
 from heliograph_kit.testing import eventually
 from heliograph_kit.testing.fixtures import MigratedDatabase
 from heliograph_messaging import main
@@ -57,6 +58,7 @@ class Service:
     suppressions: suppressions_pb2_grpc.SuppressionServiceAsyncStub
     numbers: origination_pb2_grpc.OriginationServiceAsyncStub
     opt_outs: opt_outs_pb2_grpc.OptOutServiceAsyncStub
+    edge: edge_pb2_grpc.EdgeServiceAsyncStub
     scripted: ScriptedChannel
     second: ScriptedChannel
     files: files_pb2_grpc.FileServiceAsyncStub
@@ -135,6 +137,21 @@ class Service:
         async def enough() -> list[events_pb2.MessageEvent]:
             events = [event for batch in await self.told() for event in batch.events]
             return events if len(events) >= count else []
+
+        return await eventually(enough)
+
+    async def inbound(self, count: int) -> list[events_pb2.InboundMessage]:
+        """Wait until so many messages of people are told on CHANGES and return all there are."""
+
+        async def enough() -> list[events_pb2.InboundMessage]:
+            stream = self.runtime.bus.jetstream
+            info = await stream.stream_info("CHANGES")
+            found: list[events_pb2.InboundMessage] = []
+            for sequence in range(max(1, info.state.first_seq), info.state.last_seq + 1):
+                raw = await stream.get_msg("CHANGES", sequence)
+                if raw.subject == changes_subject("messaging", PROJECT, "inbound_received"):
+                    found += events_pb2.InboundReceived.FromString(raw.data or b"").messages
+            return found if len(found) >= count else []
 
         return await eventually(enough)
 
@@ -229,6 +246,7 @@ async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             suppressions_pb2_grpc.SuppressionServiceStub(to),
             origination_pb2_grpc.OriginationServiceStub(to),
             opt_outs_pb2_grpc.OptOutServiceStub(to),
+            edge_pb2_grpc.EdgeServiceStub(to),
             scripted,
             second,
             files_pb2_grpc.FileServiceStub(to),

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from heliograph_channels import (
     Accepted,
     Capabilities,
     ChannelProvider,
+    Forged,
     Health,
+    InboundMessage,
     Kind,
     OutgoingMessage,
     ProviderContext,
     Receipt,
+    Received,
     Sender,
     SendResult,
+    WebhookRequest,
 )
 
 Answer = Callable[[OutgoingMessage], SendResult]
+Understand = Callable[[WebhookRequest], Awaitable[Received]]
+
+
+async def _forged(request: WebhookRequest) -> Received:
+    raise Forged("nobody signs anything here")
 
 
 class ScriptedChannel(ChannelProvider):
@@ -35,6 +44,8 @@ class ScriptedChannel(ChannelProvider):
             "port": {"type": "integer", "minimum": 1},
             "password": {"type": "string", "writeOnly": True, "minLength": 4},
             "idempotent": {"type": "boolean", "default": False},
+            "webhook": {"type": "boolean"},
+            "listens": {"type": "boolean"},
         },
     }
 
@@ -49,6 +60,9 @@ class ScriptedChannel(ChannelProvider):
         self.hang = False
         self.release = asyncio.Event()
         self.context: ProviderContext | None = None
+        self.understand: Understand = _forged
+        self.refuses_to_open = 0
+        self.closed = 0
 
     @property
     def sent(self) -> list[OutgoingMessage]:
@@ -56,11 +70,20 @@ class ScriptedChannel(ChannelProvider):
         return [message for call in self.calls for message in call]
 
     def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
-        """Promise idempotency when the settings say so."""
-        return replace(self.capabilities, idempotency_key=bool(settings.get("idempotent")))
+        """Promise what the settings say."""
+        return replace(
+            self.capabilities,
+            idempotency_key=bool(settings.get("idempotent")),
+            webhook=bool(settings.get("webhook", True)),
+            inbound=True,
+            listens=bool(settings.get("listens")),
+        )
 
     async def open(self, settings: Mapping[str, object], context: ProviderContext) -> Sender:
-        """Open without doing anything."""
+        """Open without doing anything, unless it is to fail."""
+        if self.refuses_to_open:
+            self.refuses_to_open -= 1
+            raise OSError("no line")
         self.opened_with.append(dict(settings))
         self.context = context
         return _Sender(self)
@@ -69,6 +92,11 @@ class ScriptedChannel(ChannelProvider):
         """Report receipts as a provider does."""
         assert self.context is not None
         await self.context.report(receipts)
+
+    async def deliver(self, *messages: InboundMessage) -> None:
+        """Hand people's messages over as a provider does."""
+        assert self.context is not None
+        await self.context.deliver(messages)
 
 
 class _Sender(Sender):
@@ -87,5 +115,8 @@ class _Sender(Sender):
     async def health(self) -> Health:
         return Health(ok=True)
 
+    async def receive(self, request: WebhookRequest) -> Received:
+        return await self._script.understand(request)
+
     async def close(self) -> None:
-        return
+        self._script.closed += 1

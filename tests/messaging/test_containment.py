@@ -226,7 +226,9 @@ GARBLED: list[tuple[Callable[[Any], object], list[object]]] = [
 
 
 @pytest.mark.parametrize(
-    ("read", "body"), [(read, body) for read, bodies in GARBLED for body in bodies], ids=lambda case: repr(case)[:40]
+    ("read", "body"),
+    [(read, body) for read, bodies in GARBLED for body in bodies],
+    ids=lambda case: case.__name__ if callable(case) else repr(case)[:40],
 )
 def test_what_was_not_agreed_upon_becomes_no_object(read: Callable[[Any], object], body: object) -> None:
     with pytest.raises(Garbled):

@@ -74,7 +74,7 @@ async def test_a_stored_version_is_shown_for_an_endpoint_with_the_origin_of_ever
     assert shown.email.html == "<p>&lt;pro&gt; 42 Rome Ann, Annie</p>"
     headers = {one.name: one.value for one in shown.email.headers}
     assert (headers["X-User"], headers["List-Unsubscribe-Post"]) == ("u1", "List-Unsubscribe=One-Click")
-    assert headers["List-Unsubscribe"].startswith("<https://m.example/unsubscribe/")
+    assert headers["List-Unsubscribe"].startswith("<https://m.example/u/")
     told = [shown.email.subject, shown.email.html, *(f"{name}: {value}" for name, value in headers.items())]
     assert shown.email.size_bytes == sum(len(one.encode()) for one in told)
     assert [(one.path, one.index if one.HasField("index") else None, one.value, one.source) for one in shown.variables] == [

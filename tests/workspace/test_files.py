@@ -73,8 +73,15 @@ def test_the_search_for_registry_addresses_finds_one(line: str) -> None:
 
 # The event store is a DuckDB file with columns of its own, and what comes in is recorded, not announced again: there is
 # no PostgreSQL schema and no outbox. Its use cases are two rooms, one for each direction.
+# The gateway keeps nothing: what another service stores is held for a moment and handed over.
 OTHER_ROOMS = {
-    "analytics": {"service": "ingestion", "tables.py": "columns.py", "events.py": "recorder.py", "migrations": "store"}
+    "analytics": {"service": "ingestion", "tables.py": "columns.py", "events.py": "recorder.py", "migrations": "store"},
+    "gateway": {
+        "store": "service/recorder.py",
+        "tables.py": "service/keys.py",
+        "events.py": "service/messaging.py",
+        "migrations": "server.py",
+    },
 }
 
 

@@ -43,6 +43,15 @@ class RpcServer:
         self.health = Health()
         self.address = ""
 
+    @property
+    def ready(self) -> bool:
+        """Whether calls should be sent here."""
+        return self.health.ready
+
+    async def set_ready(self, ready: bool) -> None:
+        """Announce whether calls should be sent here; safe to repeat."""
+        await self.health.set_ready(ready)
+
     def add(self, add_to_server: Callable[[Any, grpc.aio.Server], None], servicer: object, full_name: str) -> None:
         """Serve a service, as in `add(add_SegmentServiceServicer_to_server, servicer, "heliograph.segments.v1...")`.
 

@@ -5,6 +5,6 @@ A service's `main.py` is one `build` function that wires its parts and one call 
 
 from heliograph_kit.runtime.command import run_service
 from heliograph_kit.runtime.life import StartFailed, running
-from heliograph_kit.runtime.wiring import Build, Kind, Runtime
+from heliograph_kit.runtime.wiring import Build, Kind, Runtime, Server
 
-__all__ = ["Build", "Kind", "Runtime", "StartFailed", "run_service", "running"]
+__all__ = ["Build", "Kind", "Runtime", "Server", "StartFailed", "run_service", "running"]

@@ -33,6 +33,7 @@ def run_service(
     *,
     package: str,
     metadata: MetaData | None,
+    uses_bus: bool = True,
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Be the console command of a service.
@@ -45,6 +46,7 @@ def run_service(
         build: wires the service.
         package: import package of the service, whose `migrations.versions` hold its migrations.
         metadata: the service's tables; None for a service without a database.
+        uses_bus: False for a service that must answer also while the bus is away, and has no use for it.
         arguments: the command line, by default the process's own.
     """
     options = _parser(settings_cls.service).parse_args(arguments)
@@ -69,7 +71,7 @@ def run_service(
             if options.migrate_only:
                 runner.run(_migrate_only(settings, package, metadata))
             else:
-                runner.run(_serve(settings, build, package, metadata, options.role))
+                runner.run(_serve(settings, build, package, metadata, options.role, uses_bus))
     except Exception as error:
         log.exception("%s failed", settings.service)
         print(f"{settings.service} cannot run: {error}", file=sys.stderr)
@@ -84,7 +86,9 @@ async def _migrate_only(settings: ServiceSettings, package: str, metadata: MetaD
     log.info("schema is up to date")
 
 
-async def _serve(settings: S, build: Build[S], package: str, metadata: MetaData | None, role: Kind) -> None:
+async def _serve(
+    settings: S, build: Build[S], package: str, metadata: MetaData | None, role: Kind, uses_bus: bool
+) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def asked(received: signal.Signals) -> None:
@@ -98,7 +102,7 @@ async def _serve(settings: S, build: Build[S], package: str, metadata: MetaData 
         with suppress(NotImplementedError):  # no such thing on Windows; Ctrl-C raises KeyboardInterrupt there
             loop.add_signal_handler(each, asked, each)
     ready = asyncio.Event()
-    service = asyncio.create_task(_run_until(stop, ready, settings, build, package, metadata, role))
+    service = asyncio.create_task(_run_until(stop, ready, settings, build, package, metadata, role, uses_bus))
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait((service, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -118,8 +122,9 @@ async def _run_until(
     package: str,
     metadata: MetaData | None,
     role: Kind,
+    uses_bus: bool,
 ) -> None:
-    async with running(settings, build, package=package, metadata=metadata, role=role) as runtime:
+    async with running(settings, build, package=package, metadata=metadata, role=role, uses_bus=uses_bus) as runtime:
         ready.set()
         _settle()
         print(f"{settings.service} ready on {runtime.address}", flush=True)

@@ -16,9 +16,9 @@ from heliograph_kit.bus import Bus
 from heliograph_kit.database import Database
 from heliograph_kit.errors import HeliographError
 from heliograph_kit.readiness import failing, watch_readiness
-from heliograph_kit.rpc import AddressTaken, RpcServer
+from heliograph_kit.rpc import AddressTaken
 from heliograph_kit.rpc.access import MissingAccessRule
-from heliograph_kit.runtime.wiring import Build, Kind, Runtime
+from heliograph_kit.runtime.wiring import Build, Kind, Runtime, Server
 from heliograph_kit.settings import ServiceSettings
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -30,7 +30,13 @@ class StartFailed(Exception):
 
 @asynccontextmanager
 async def running(
-    settings: S, build: Build[S], *, package: str, metadata: MetaData | None, role: Kind = "all"
+    settings: S,
+    build: Build[S],
+    *,
+    package: str,
+    metadata: MetaData | None,
+    role: Kind = "all",
+    uses_bus: bool = True,
 ) -> AsyncIterator[Runtime[S]]:
     """Run a service inside of the current event loop; it is ready inside of the block and drained at its end.
 
@@ -43,7 +49,7 @@ async def running(
         database = await _open_database(settings, package, metadata)
         if database is not None:
             stack.push_async_callback(database.close)
-        bus = await _open_bus(settings, stack)
+        bus = await _open_bus(settings, stack) if uses_bus else None
         runtime = Runtime(
             settings,
             role=role,
@@ -62,7 +68,7 @@ async def running(
             raise StartFailed(str(error)) from error
         stopping = asyncio.Event()
         orderly = False
-        watch = asyncio.create_task(watch_readiness(runtime.pings, server.health.set_ready, stopping))
+        watch = asyncio.create_task(watch_readiness(runtime.pings, server.set_ready, stopping))
         try:
             runtime.workers.start()
             await _until_ready(runtime, server)
@@ -72,7 +78,7 @@ async def running(
             stopping.set()
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-            await server.health.set_ready(False)
+            await server.set_ready(False)
             if orderly and settings.drain_seconds:
                 await asyncio.sleep(settings.drain_seconds)
             # Together: a worker may wait for a call to this server and a handler for a worker.
@@ -138,10 +144,10 @@ async def _open_bus(settings: ServiceSettings, stack: AsyncExitStack) -> Bus:
     return bus
 
 
-async def _until_ready(runtime: Runtime[Any], server: RpcServer) -> None:
+async def _until_ready(runtime: Runtime[Any], server: Server) -> None:
     try:
         async with asyncio.timeout(runtime.settings.startup_timeout_seconds):
-            while not server.health.ready:
+            while not server.ready:
                 await asyncio.sleep(0.02)
     except TimeoutError:
         troubles = await failing(runtime.pings)

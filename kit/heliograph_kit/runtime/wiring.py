@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import grpc
 
@@ -31,20 +31,52 @@ S = TypeVar("S", bound=ServiceSettings)
 Build = Callable[["Runtime[S]"], Awaitable[None]]
 
 
+class Server(Protocol):
+    """What answers callers: the gRPC server of most services, or another one that keeps the same promises."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls should be sent here."""
+        ...
+
+    async def start(self) -> str:
+        """Listen and return host:port; alive at once, ready only when told so.
+
+        Raises:
+            AddressTaken: the port is in use or the host is not ours.
+        """
+        ...
+
+    async def set_ready(self, ready: bool) -> None:
+        """Announce whether calls should be sent here; safe to repeat."""
+        ...
+
+    async def stop(self, *, drain_seconds: float, grace_seconds: float) -> None:
+        """Take no new calls after the drain, give running ones the grace to end; safe to repeat."""
+        ...
+
+
 class Runtime(Generic[S]):
     """What `build` gets to wire a service with."""
 
     def __init__(
-        self, settings: S, *, role: Kind, database: Database | None, bus: Bus, tokens: InternalTokens, clock: Clock
+        self,
+        settings: S,
+        *,
+        role: Kind,
+        database: Database | None,
+        bus: Bus | None,
+        tokens: InternalTokens,
+        clock: Clock,
     ) -> None:
         """Take the opened resources; whoever opened them closes them."""
         self.settings = settings
         self.role = role
         self.clock = clock
-        self.bus = bus
+        self._bus = bus
         self.tokens = tokens
         self.address = ""
-        """host:port of the gRPC server, once it listens."""
+        """host:port of the server, once it listens."""
         self.authenticator: Authenticator | None = None
         """Knows API keys; `build` may set its own, as the service projects does. Else projects is asked."""
         self._database = database
@@ -53,9 +85,12 @@ class Runtime(Generic[S]):
         self._consumers: list[Consumer] = []
         self._peers: dict[str, grpc.aio.Channel] = {}
         self._servicers: list[tuple[Callable[[Any, grpc.aio.Server], None], object, str]] = []
+        self._server: Server | None = None
         self.workers = Workers()
         self._closers: list[Callable[[], Awaitable[None]]] = []
-        self.pings: dict[str, Ping] = {"bus": bus.ping}
+        self.pings: dict[str, Ping] = {}
+        if bus is not None:
+            self.pings["bus"] = bus.ping
         if database is not None:
             self.pings["database"] = database.ping
 
@@ -86,6 +121,17 @@ class Runtime(Generic[S]):
         return self._database
 
     @property
+    def bus(self) -> Bus:
+        """The bus.
+
+        Raises:
+            LookupError: the service was started without one.
+        """
+        if self._bus is None:
+            raise LookupError("this service has no bus")
+        return self._bus
+
+    @property
     def outbox(self) -> Outbox:
         """Where messages are put in the transaction of what they tell.
 
@@ -113,6 +159,16 @@ class Runtime(Generic[S]):
     ) -> None:
         """Serve a gRPC service in the roles api and all, by its full name (`heliograph.segments.v1.SegmentService`)."""
         self._servicers.append((add_to_server, servicer, full_name))
+
+    def serve_with(self, server: Server) -> None:
+        """Answer callers with this server and not over gRPC, as the HTTP edge does.
+
+        Raises:
+            ValueError: there is one already.
+        """
+        if self._server is not None:
+            raise ValueError("this service has a server already")
+        self._server = server
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Run a consumer in the roles worker and all; one without a durable feeds this process and runs in every role."""
@@ -177,12 +233,14 @@ class Runtime(Generic[S]):
         for peer in self._peers.values():
             await peer.close(grace=None)
 
-    def make_server(self) -> RpcServer:
+    def make_server(self) -> Server:
         """Return the server with everything `build` added; the runner starts it.
 
         Raises:
             MissingAccessRule: a method has no access rule.
         """
+        if self._server is not None:
+            return self._server
         settings = self.settings
         authenticator = self.authenticator or KeyAuthenticator(self.peer("projects"))
         server = RpcServer(

@@ -96,6 +96,10 @@ METRICS: Mapping[str, Metric] = {
                 "heliograph.provider", "heliograph.reason"),
         _metric("heliograph.messaging.plugin.restarts", Kind.COUNTER, "{restart}", "Processes of isolated plugins that "
                 "were started again.", "heliograph.provider"),
+        _metric("heliograph.messaging.inbound", Kind.COUNTER, "{message}", "Messages from people, each once.",
+                "heliograph.channel"),
+        _metric("heliograph.messaging.webhooks", Kind.COUNTER, "{call}", "Calls of providers by the status they were "
+                "answered with.", "heliograph.provider", "heliograph.outcome"),
         _metric("heliograph.registry10dlc.transitions", Kind.COUNTER, "{transition}", "Registrations that changed "
                 "state.", "heliograph.operation", "heliograph.outcome"),
         _metric("heliograph.analytics.events", Kind.COUNTER, "{event}", "Events by their outcome.",
@@ -106,6 +110,8 @@ METRICS: Mapping[str, Metric] = {
                 "heliograph.outcome"),
         _metric("heliograph.gateway.requests", Kind.HISTOGRAM, "s", "Time of one HTTP request at the edge.",
                 "http.request.method", "http.route", "http.response.status_code"),
+        _metric("heliograph.gateway.events", Kind.COUNTER, "{event}", "Opens and clicks at the edge by what became of them.",
+                "heliograph.outcome"),
     )
 }  # fmt: skip
 

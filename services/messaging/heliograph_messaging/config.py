@@ -51,7 +51,7 @@ class MessagingSettings(ServiceSettings):
     )
     public_url: str = Field(
         default="",
-        description="https address under which recipients reach the installation; links in messages begin with it",
+        description="https address under which the gateway is reached from outside; links in messages begin with it",
     )
     countries_file: Path | None = Field(
         default=None, description="JSON file that changes the country rules for SMS; see data/README.md of the service"
@@ -99,6 +99,25 @@ class MessagingSettings(ServiceSettings):
         default=2, ge=0.05, le=600, description="first pause of a provider that is left alone, seconds"
     )
 
+    tracking_key: SecretStr | None = Field(
+        default=None,
+        description="signs tracked links, at least 32 characters; several separated by commas: the first signs, all are "
+        "good; unset makes and stores one",
+    )
+    tracking_days: int = Field(default=730, ge=1, le=3650, description="how long tracked links lead on, days")
+    webhook_timeout_seconds: float = Field(
+        default=10,
+        ge=0.1,
+        le=60,
+        description="how long a plugin may take to understand a call of its provider, seconds",
+    )
+
+    @model_validator(mode="after")
+    def _long_tracking_keys(self) -> MessagingSettings:
+        if self.tracking_key is not None and any(len(one) < 32 for one in self.tracking_secrets()):
+            raise ValueError("HELIOGRAPH_MESSAGING_TRACKING_KEY must have at least 32 characters for each key")
+        return self
+
     @model_validator(mode="after")
     def _long_key(self) -> MessagingSettings:
         if self.secret_key is not None and len(self.secret_key.get_secret_value()) < 32:
@@ -111,6 +130,11 @@ class MessagingSettings(ServiceSettings):
         if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
             raise ValueError("HELIOGRAPH_MESSAGING_PUBLIC_URL must have the form https://host or https://host/path")
         return self
+
+    def tracking_secrets(self) -> list[str]:
+        """Return the secrets of tracked links, the one that signs first; empty when none was given."""
+        given = self.tracking_key.get_secret_value() if self.tracking_key is not None else ""
+        return [one.strip() for one in given.split(",") if one.strip()]
 
     def retry_policy(self) -> RetryPolicy:
         """Return the policy for attempts that may succeed later."""

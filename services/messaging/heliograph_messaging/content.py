@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from heliograph_channels import Attachment, Content, EmailContent
 from heliograph_messaging.builders import Build, builder, parts_of
 from heliograph_messaging.domain.contents import PLATFORMS, EmailText, PushText, PushTexts, Said, platform_of
 from heliograph_messaging.domain.contents import Content as Stored
 from heliograph_messaging.domain.inline import Inline, PushesSettings
+from heliograph_messaging.domain.links import Marked
 from heliograph_messaging.domain.paths import Variable
 from heliograph_messaging.domain.precedence import choose
 from heliograph_messaging.domain.templates import Compiled, CompileError, DoesNotCompile, compile_parts
 from heliograph_messaging.store.templates import StoredTemplate
 
 _KEPT = 200
+Marking: TypeAlias = Callable[[str], Marked | None]
+"""Puts marks into the HTML of an e-mail where links go; None when there is no HTML."""
 
 
 class NoContent(ValueError):
@@ -28,7 +32,8 @@ class Prepared:
     """Content ready to render for a page of recipients.
 
     `lenient`: a variable without value is left out instead of failing the message. `one_click`: each recipient gets the
-    installation's own link for unsubscribing. `platforms`: what is said on which platform, of a notification.
+    installation's own link for unsubscribing. `platforms`: what is said on which platform, of a notification. `marked`: the
+    HTML with marks, when links are to be put into it.
     """
 
     kind: str
@@ -39,6 +44,7 @@ class Prepared:
     lenient: bool = False
     one_click: bool = False
     platforms: Mapping[str, Prepared] = field(default_factory=dict)
+    marked: Marked | None = None
 
     def render(self, values: Sequence[str]) -> Content:
         """Render for one recipient; one value for each of `compiled.variables`.
@@ -81,8 +87,10 @@ class ContentCache:
         """Start empty; the least recently used of 200 goes."""
         self._kept: OrderedDict[object, Prepared] = OrderedDict()
 
-    def prepare(self, kind: str, inline: Inline, template: StoredTemplate | None = None) -> Prepared:
-        """Return what is said on a channel of this kind.
+    def prepare(
+        self, kind: str, inline: Inline, template: StoredTemplate | None = None, marking: Marking | None = None
+    ) -> Prepared:
+        """Return what is said on a channel of this kind, with marks for links where these are wanted.
 
         Raises:
             NoContent: there is nothing to say, or the template is of another kind.
@@ -91,10 +99,10 @@ class ContentCache:
         named = template and (
             template.project, template.id, template.version, template.incarnation, template.revision,
         )  # fmt: skip
-        key = (kind, named, inline)
+        key = (kind, named, inline, marking is not None)
         found = self._kept.get(key)
         if found is None:
-            found = prepare(kind, inline, template)
+            found = prepare(kind, inline, template, marking)
             self._kept[key] = found
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
@@ -102,7 +110,7 @@ class ContentCache:
         return found
 
 
-def prepare(kind: str, inline: Inline, template: StoredTemplate | None) -> Prepared:
+def prepare(kind: str, inline: Inline, template: StoredTemplate | None, marking: Marking | None = None) -> Prepared:
     """Compile what is said on a channel of this kind; `ContentCache` keeps what comes of it.
 
     Raises:
@@ -120,7 +128,10 @@ def prepare(kind: str, inline: Inline, template: StoredTemplate | None) -> Prepa
     )  # fmt: skip
     if not said.says_something:
         raise NoContent(_NOTHING.get(kind, f"content for {kind} is not supported"))
-    return _compiled(kind, said, inline.settings, template)
+    marked = marking(said.html) if marking is not None and isinstance(said, EmailText) else None
+    if marked is not None and isinstance(said, EmailText):
+        said = replace(said, html=marked.source)
+    return replace(_compiled(kind, said, inline.settings, template), marked=marked)
 
 
 def _push(inline: Inline, message: PushTexts, stored: Stored | None, template: StoredTemplate | None) -> Prepared:

@@ -171,6 +171,16 @@ class MessageNotFound(NotFound):
         super().__init__(f"the ledger has no {name}", resource_type="message", resource=name)
 
 
+class LinkInvalid(NotFound):
+    """The token of a link is forged, expired, or of another kind; the same words for each, so that nothing can be learnt."""
+
+    reason: ClassVar[str] = "LINK_INVALID"
+
+    def __init__(self) -> None:
+        """Say nothing about the token."""
+        super().__init__("there is no such link", resource_type="link", resource="")
+
+
 def _first(violations: Sequence[Violation], otherwise: str) -> str:
     if not violations:
         return otherwise

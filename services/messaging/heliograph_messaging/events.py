@@ -32,6 +32,10 @@ MESSAGE_TYPES = {
     contents_pb2.SMS_MESSAGE_TYPE_PROMOTIONAL: "PROMOTIONAL",
 }
 CLASS_OF_NAME = {name: number for number, name in CLASSES.items()}
+LINKS = "heliograph/links"
+"""Stands for the provider of receipts that our own links gave; no plugin can have this name."""
+UNSUBSCRIBED = "UNSUBSCRIBED"
+"""The kind of receipt of somebody who opted out through our own link."""
 OF_RECEIPT = {
     "DELIVERED": events_pb2.MESSAGE_EVENT_TYPE_DELIVERED,
     "BOUNCED": events_pb2.MESSAGE_EVENT_TYPE_BOUNCED,
@@ -41,6 +45,7 @@ OF_RECEIPT = {
     "OPENED": events_pb2.MESSAGE_EVENT_TYPE_OPENED,
     "CLICKED": events_pb2.MESSAGE_EVENT_TYPE_CLICKED,
     "OPTED_OUT": events_pb2.MESSAGE_EVENT_TYPE_OPTED_OUT,
+    UNSUBSCRIBED: events_pb2.MESSAGE_EVENT_TYPE_OPTED_OUT,
 }
 
 

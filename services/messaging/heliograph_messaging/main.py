@@ -8,6 +8,7 @@ from functools import partial
 
 from heliograph.messaging.v1 import (
     channels_pb2_grpc,
+    edge_pb2_grpc,
     files_pb2_grpc,
     messages_pb2_grpc,
     opt_outs_pb2_grpc,
@@ -28,7 +29,10 @@ from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.isolation.catalogue import close as close_catalogue
 from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
+from heliograph_messaging.pipeline.inbound import Inbound
 from heliograph_messaging.pipeline.leases import Leases
+from heliograph_messaging.pipeline.listening import Listening
+from heliograph_messaging.pipeline.marks import EndpointMarks
 from heliograph_messaging.pipeline.opted_out import OptOutCheck
 from heliograph_messaging.pipeline.pacing import Pacing
 from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck
@@ -38,6 +42,8 @@ from heliograph_messaging.pipeline.simulated import SimulatedLanes
 from heliograph_messaging.pipeline.sms import SmsReader
 from heliograph_messaging.pipeline.spending import Spending
 from heliograph_messaging.pipeline.suppressed import SuppressionCheck
+from heliograph_messaging.pipeline.tracking import Tracking, TrackingKeys
+from heliograph_messaging.pipeline.two_way import TwoWay
 from heliograph_messaging.pipeline.worker import Pipeline
 from heliograph_messaging.projections import (
     ERASURES_CONSUMER,
@@ -51,6 +57,7 @@ from heliograph_messaging.projections import (
 from heliograph_messaging.providers import Senders, load_catalogue
 from heliograph_messaging.secretbox import SecretBox
 from heliograph_messaging.service.channels import Channels
+from heliograph_messaging.service.edge import Edge
 from heliograph_messaging.service.files import Files
 from heliograph_messaging.service.keywords import Keywords
 from heliograph_messaging.service.messages import Messages
@@ -64,6 +71,7 @@ from heliograph_messaging.service.sms_settings import SmsSettings
 from heliograph_messaging.service.suppressions import Suppressions
 from heliograph_messaging.service.templates import Templates
 from heliograph_messaging.servicers.channels import ChannelServicer
+from heliograph_messaging.servicers.edge import EdgeServicer
 from heliograph_messaging.servicers.files import FileServicer
 from heliograph_messaging.servicers.messages import MessageServicer
 from heliograph_messaging.servicers.opt_outs import OptOutServicer
@@ -73,8 +81,10 @@ from heliograph_messaging.servicers.templates import TemplateServicer
 from heliograph_messaging.store.channels import ChannelStore, NumberStore, RequestStore
 from heliograph_messaging.store.conversations import ConversationStore
 from heliograph_messaging.store.files import FileStore
+from heliograph_messaging.store.inbound import InboundStore
 from heliograph_messaging.store.keywords import KeywordStore
 from heliograph_messaging.store.ledger import Ledger
+from heliograph_messaging.store.marks import MarkStore
 from heliograph_messaging.store.messages import MessageStore
 from heliograph_messaging.store.opt_outs import OptOutStore
 from heliograph_messaging.store.originations import OriginationStore, PoolStore
@@ -86,7 +96,6 @@ from heliograph_messaging.store.templates import TemplateStore
 from heliograph_messaging.store.touches import TouchStore
 from heliograph_messaging.store.turns import TurnStore
 from heliograph_messaging.tables import mail, metadata
-from heliograph_messaging.unsubscribing import UnsubscribeLinks
 
 PACKAGE = "heliograph_messaging"
 _HOUR_SECONDS = 3600
@@ -110,12 +119,12 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     channels, templates, numbers, requests = ChannelStore(), TemplateStore(), NumberStore(), RequestStore()
     routes = RouteStore()
     box, cache, files = SecretBox(settings.secret_key), ContentCache(), FileStore()
-    key, public_url = settings.secret_key, settings.public_url
-    links = UnsubscribeLinks(public_url, key) if public_url and key else None
+    keys = TrackingKeys(database, settings.tracking_secrets())
+    tracking = Tracking(keys, clock, public_url=settings.public_url, click_days=settings.tracking_days)
     audience = SegmentsAudience(runtime.peer("segments"))
 
     # -- calls
-    previews = Previews(database, templates, audience, links)
+    previews = Previews(database, templates, audience, tracking)
     runtime.add_servicer(
         templates_pb2_grpc.add_TemplateServiceServicer_to_server,
         TemplateServicer(Templates(database, templates, requests, clock, new_id), previews),
@@ -155,15 +164,22 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         "heliograph.messaging.v1.OptOutService",
     )
 
-    # -- sending
+    # -- what comes back
     suppressions, touches = SuppressionStore(), TouchStore()
     runtime.add_servicer(
         suppressions_pb2_grpc.add_SuppressionServiceServicer_to_server,
         SuppressionServicer(Suppressions(database, suppressions, clock)),
         "heliograph.messaging.v1.SuppressionService",
     )
-    receipts = Receipts(database, ReceiptStore(), suppressions, outbox, clock)
+    marks = EndpointMarks(database, MarkStore(), audience)
+    runtime.add_worker("endpoint marks", marks.run)
+    reported = ReceiptStore()
+    receipts = Receipts(database, reported, suppressions, marks, outbox, clock)
     runtime.add_worker("receipts", receipts.run)
+    two_way = TwoWay(origins, keywords, opt_outs, conversations, reported, outbox, clock)
+    inbound = Inbound(database, InboundStore(), two_way, outbox)
+
+    # -- sending
 
     async def forget(stopping: asyncio.Event) -> None:
         while not stopping.is_set():
@@ -180,6 +196,8 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         catalogue,
         box,
         receipts.report,
+        inbound.deliver,
+        public_url=settings.public_url.rstrip("/"),
         now=clock.now,
         open_timeout=timedelta(seconds=settings.open_timeout_seconds),
         breaker=lambda: Breaker(
@@ -187,6 +205,16 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         ),
     )
     runtime.on_close(senders.close)
+    runtime.add_worker("listening", Listening(database, channels, routes, senders).run)
+    edge = Edge(
+        database, channels, routes, senders, receipts, inbound, keys, clock,
+        public_url=settings.public_url.rstrip("/"), webhook_timeout=settings.webhook_timeout_seconds,
+    )  # fmt: skip
+    runtime.add_servicer(
+        edge_pb2_grpc.add_EdgeServiceServicer_to_server,
+        EdgeServicer(edge, clock),
+        "heliograph.messaging.v1.EdgeService",
+    )
     provider_settings = ProviderSettings(catalogue, box)
     runtime.add_servicer(
         channels_pb2_grpc.add_ChannelServiceServicer_to_server,
@@ -214,7 +242,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         cache,
         senders,
         files,
-        links,
+        tracking,
         SimulatedLanes(receipts.report, clock.now),
     )
     paying = Spending(spending)
@@ -227,7 +255,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
             paying,
         ]
     )
-    calls = Calls(database, ledger, door, paying, conversations, outbox, inbox, clock, settings)
+    calls = Calls(database, ledger, door, paying, conversations, marks, outbox, inbox, clock, settings)
     pacing = Pacing(database, TurnStore(), clock)
     pipeline = Pipeline(database, ledger, leases, setup, door, calls, pacing, inbox, clock, settings)
     for message_class, concurrency in (

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from heliograph.registry10dlc.v1 import events_pb2 as registry_pb2
-from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc, endpoints_pb2, endpoints_pb2_grpc
 from heliograph.segments.v1 import events_pb2 as segments_events_pb2
 from heliograph_kit.consumer import CannotEverWork, Delivery
 from heliograph_kit.database import Database
@@ -19,6 +19,7 @@ from heliograph_messaging.domain.origination import Number
 from heliograph_messaging.events import erasure_done
 from heliograph_messaging.store import erased, touches
 from heliograph_messaging.store.channels import NumberStore, forget_project
+from heliograph_messaging.store.marks import NewMark
 
 NUMBERS_CONSUMER = "messaging-numbers"
 PROJECTS_CONSUMER = "messaging-projects"
@@ -105,6 +106,7 @@ class SegmentsAudience:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Take the channel to segments."""
         self._stub = audience_pb2_grpc.AudienceServiceStub(channel)
+        self._endpoints = endpoints_pb2_grpc.EndpointServiceStub(channel)
 
     async def read_endpoints(self, project: str, ids: Sequence[str], fields: Sequence[str]) -> audience_pb2.MemberPage:
         """Return the endpoints that exist, in the order asked.
@@ -119,3 +121,26 @@ class SegmentsAudience:
             raise Unavailable(
                 "endpoints cannot be looked up now; try again in a moment", dependency="segments"
             ) from error
+
+    async def mark_endpoints(self, project: str, marks: Sequence[NewMark]) -> None:
+        """Tell what was learnt of endpoints; safe to repeat.
+
+        Raises:
+            Unavailable: segments does not answer.
+        """
+        request = endpoints_pb2.MarkEndpointsRequest(
+            parent=f"projects/{project}",
+            marks=[
+                endpoints_pb2.EndpointMark(
+                    endpoint_id=mark.endpoint_id,
+                    kind=endpoints_pb2.EndpointMark.Kind.Value(f"KIND_{mark.kind}"),
+                    address=mark.address,
+                    new_address=mark.new_address,
+                )
+                for mark in marks
+            ],
+        )
+        try:
+            await self._endpoints.MarkEndpoints(request)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"segments does not answer: {error.code().name}", dependency="segments") from error

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from heliograph_channels import (
     Capabilities,
     ChannelProvider,
+    InboundMessage,
     PluginError,
     ProviderContext,
     Receipt,
     Sender,
 )
-from heliograph_messaging.contained import close_sender, open_sender
+from heliograph_messaging.contained import capabilities_under, close_sender, open_sender
 from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.faults import PluginFault
 from heliograph_messaging.isolation.catalogue import load
@@ -35,6 +36,8 @@ _LIMITS = Limits()
 _REFUSED_SECONDS = 1.0
 
 ReportTo = Callable[[str, str, Sequence[Receipt]], Awaitable[None]]
+DeliverTo = Callable[[str, str, Sequence[InboundMessage]], Awaitable[None]]
+_CALLS_END_SECONDS = 60
 
 
 class CannotOpen(Exception):
@@ -82,15 +85,21 @@ class Senders:
         catalogue: Mapping[str, ChannelProvider],
         box: SecretBox,
         report: ReportTo,
+        deliver: DeliverTo,
         *,
+        public_url: str,
         now: Callable[[], datetime],
         open_timeout: timedelta,
         breaker: Callable[[], Breaker],
     ) -> None:
-        """Take the plugins, the secrets' box, where receipts go (project, provider, receipts) and the product's clock."""
+        """Take the plugins, the secrets' box, where receipts and people's messages go (project, provider, what came), where
+        the gateway is reached from outside (empty: nowhere) and the product's clock.
+        """
         self._catalogue = catalogue
         self._box = box
         self._report = report
+        self._deliver = deliver
+        self._public_url = public_url
         self._now = now
         self._open_timeout = open_timeout.total_seconds()
         self._breaker = breaker
@@ -106,6 +115,30 @@ class Senders:
     def present(self, route: Route) -> OpenChannel | None:
         """Return the sender that is open for a route in this process, None when there is none."""
         return self._open.get(route.key)
+
+    async def capabilities(self, route: Route) -> Capabilities:
+        """Return what a route can do as it is set up now, without opening it.
+
+        Raises:
+            CannotOpen: as `of`.
+        """
+        provider, secrets = self._look(route)
+        try:
+            return await capabilities_under(provider, {**route.settings, **secrets})
+        except PluginFault as fault:
+            raise CannotOpen(str(fault)) from fault
+
+    def has(self, key: tuple[str, str, str], version: int) -> bool:
+        """Tell whether a route is open as it is in this version, or in a later one."""
+        present = self._open.get(key)
+        return present is not None and present.version >= version
+
+    def let_go(self, listening: Collection[tuple[str, str, str]]) -> None:
+        """Close the open routes that hear by themselves and are none of these, once their calls had time to end."""
+        for key, present in list(self._open.items()):
+            if present.capabilities.listens and key not in listening:
+                del self._open[key]
+                self._retire(present)
 
     async def of(self, route: Route) -> OpenChannel:
         """Return the sender of a route as it is set up now.
@@ -133,9 +166,7 @@ class Senders:
                 raise
             self._open[key] = opened
             if present is not None:
-                task = asyncio.create_task(self._close(present, after=60))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._retire(present)
             return opened
 
     async def close(self) -> None:
@@ -146,14 +177,26 @@ class Senders:
         await asyncio.gather(*(self._close(channel, after=0) for channel in self._open.values()))
         self._open.clear()
 
-    async def _open_one(self, route: Route) -> OpenChannel:
+    def _look(self, route: Route) -> tuple[ChannelProvider, dict[str, object]]:
+        """Return the plugin and the secrets of a route."""
         provider = self._catalogue.get(route.provider)
         if provider is None:
             raise CannotOpen(f"the channel plugin {route.provider!r} is not installed")
         try:
-            secrets = self._box.open(route.project, route.seal, route.secrets)
+            return provider, self._box.open(route.project, route.seal, route.secrets)
         except SecretUnreadable as error:
             raise CannotOpen(str(error)) from error
+
+    def _retire(self, present: OpenChannel) -> None:
+        task = asyncio.create_task(self._close(present, after=_CALLS_END_SECONDS))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _open_one(self, route: Route) -> OpenChannel:
+        provider, secrets = self._look(route)
+
+        async def deliver(messages: Sequence[InboundMessage]) -> None:
+            await self._deliver(route.project, provider.name, messages)
 
         async def report(receipts: Sequence[Receipt]) -> None:
             await self._report(route.project, provider.name, receipts)
@@ -166,6 +209,8 @@ class Senders:
             report=report,
             logger=logger,
             now=self._now,
+            deliver=deliver,
+            webhook_url=webhook_url(self._public_url, *route.key),
         )
         settings = {**route.settings, **secrets}
         try:
@@ -190,4 +235,9 @@ class Senders:
         await close_sender(channel.provider, channel.sender, seconds=10)
 
 
-__all__ = ["KINDS", "CannotOpen", "OpenChannel", "PluginError", "Senders", "load_catalogue"]
+def webhook_url(public_url: str, project: str, kind: str, route: str = "") -> str:
+    """Return where a provider calls for a route of a channel; empty when the installation is not reached from outside."""
+    return "/".join((public_url, "hooks", project, kind.lower(), *([route] if route else ()))) if public_url else ""
+
+
+__all__ = ["KINDS", "CannotOpen", "OpenChannel", "PluginError", "Senders", "load_catalogue", "webhook_url"]

@@ -96,6 +96,9 @@ channels = Table(
     Column("create_time", _TIME, nullable=False),
     Column("update_time", _TIME, nullable=False),
     Column("updated_by", Text, nullable=False),
+    # NULL: as the installation does it.
+    Column("open_tracking", Boolean),
+    Column("click_tracking", Boolean),
 )
 
 # Further providers of a channel. A version is never used twice for one id: a route made again under its old name begins
@@ -440,6 +443,50 @@ receipts = Table(
     Column("link", Text, nullable=False),
     Column("received_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
     Column("state", Text, nullable=False),
+    Column("user_agent", Text, nullable=False, server_default=text("''")),
+    Column("ip_address", Text, nullable=False, server_default=text("''")),
     Index("receipts_message", "project", "message_id"),
     Index("receipts_pending", "received_at", postgresql_where=text("state = 'PENDING'")),
+)
+
+# What people sent to us, each once.
+inbound_messages = Table(
+    "inbound_messages",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("inbound_id", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("origination", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("time", _TIME, nullable=False),
+    Column("media_urls", ARRAY(Text), nullable=False),
+    Column("attributes", JSONB, nullable=False),
+    Column("received_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+)
+
+# What segments is still to be told of endpoints. A row goes when segments has answered; `taken_until` keeps other workers
+# from it meanwhile. `cause` is the message or the receipt it was learnt from, so that it is noted once.
+endpoint_marks = Table(
+    "endpoint_marks",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("cause", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("endpoint_id", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("new_address", Text, nullable=False),
+    Column("noted_at", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Column("taken_until", _TIME, nullable=False, server_default=text("'-infinity'")),
+    Index("endpoint_marks_waiting", "taken_until"),
+)
+
+# One row, made on first use by an installation that was given no key: all processes sign with the same.
+tracking_keys = Table(
+    "tracking_keys",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("create_time", _TIME, nullable=False, server_default=text("clock_timestamp()")),
 )

@@ -30,6 +30,7 @@ from heliograph_segments.service.imported import ImportedLists
 from heliograph_segments.service.index_keeper import IndexKeeper
 from heliograph_segments.service.jobs import Jobs
 from heliograph_segments.service.listings import Listings
+from heliograph_segments.service.marks import Marks
 from heliograph_segments.service.memberships import MembershipWorker, Rhythm
 from heliograph_segments.service.reading import Reader
 from heliograph_segments.service.segments import Segments
@@ -92,7 +93,7 @@ async def build(runtime: Runtime[SegmentsSettings]) -> None:
     area = "heliograph.segments.v1"
     runtime.add_servicer(
         endpoints_pb2_grpc.add_EndpointServiceServicer_to_server,
-        EndpointServicer(Endpoints(database, writer), attributes),
+        EndpointServicer(Endpoints(database, writer), attributes, Marks(database, writer)),
         f"{area}.EndpointService",
     )
     runtime.add_servicer(

@@ -18,7 +18,7 @@ from heliograph.projects.v1 import access_pb2_grpc, projects_pb2_grpc
 from heliograph.registry10dlc.v1 import registry_pb2_grpc
 from heliograph.segments.v1 import jobs_pb2_grpc, segments_pb2_grpc
 from heliograph_kit.rpc import channel
-from heliograph_suite.installation import SERVICES, Installation
+from heliograph_suite.installation import PEERS, Installation
 
 T = TypeVar("T")
 
@@ -35,9 +35,7 @@ class Clients:
 
     def __init__(self, installation: Installation, key: str) -> None:
         """Open the channels."""
-        self._channels = {
-            name: channel(f"dns:///{installation.target(name)}", tokens=None, key=key) for name in SERVICES
-        }
+        self._channels = {name: channel(f"dns:///{installation.target(name)}", tokens=None, key=key) for name in PEERS}
         of = self._channels
         self.projects = projects_pb2_grpc.ProjectServiceStub(of["projects"])
         self.access = access_pb2_grpc.AccessServiceStub(of["projects"])

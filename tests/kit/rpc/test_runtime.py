@@ -137,6 +137,42 @@ async def test_readiness_follows_the_pings_and_liveness_does_not(bench: Bench, n
         await eventually(ready)
 
 
+class OtherServer:
+    """A server that is not gRPC; writes down what is asked of it."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.ready = False
+        self._said = said
+
+    async def start(self) -> str:
+        self._said.append("start")
+        return "127.0.0.1:4711"
+
+    async def set_ready(self, ready: bool) -> None:
+        self.ready = ready
+        self._said.append(f"ready {ready}")
+
+    async def stop(self, *, drain_seconds: float, grace_seconds: float) -> None:
+        self._said.append("stop")
+
+
+async def test_a_service_may_answer_with_a_server_of_its_own_and_without_the_bus() -> None:
+    said: list[str] = []
+
+    async def wire(runtime: Runtime[TinySettings]) -> None:
+        runtime.serve_with(OtherServer(said))
+        with pytest.raises(ValueError, match="already"):
+            runtime.serve_with(OtherServer(said))
+        with pytest.raises(LookupError, match="no bus"):
+            _ = runtime.bus
+
+    settings = _settings("nats://127.0.0.1:1")
+    async with running(settings, wire, package="tests", metadata=None, uses_bus=False) as runtime:
+        assert runtime.address == "127.0.0.1:4711"
+        assert runtime.pings == {}
+    assert said == ["start", "ready True", "ready False", "stop"]
+
+
 async def test_the_bus_going_away_is_seen_and_its_return_too(bench: Bench, nats_server: EmbeddedNats) -> None:
     async def wire(_runtime: Runtime[TinySettings]) -> None:
         pass

@@ -20,6 +20,7 @@ from heliograph_messaging.domain import outcomes
 from heliograph_messaging.domain.outcomes import Outcome, Status
 from heliograph_messaging.events import outcome_batch, outgoing
 from heliograph_messaging.pipeline.door import Door
+from heliograph_messaging.pipeline.marks import EndpointMarks, learnt_from
 from heliograph_messaging.pipeline.plan import Plan
 from heliograph_messaging.pipeline.run import Chunk, Run, messages_of, outcome_of_row, refused_row
 from heliograph_messaging.pipeline.sending import CallFailed, call, outcome_of, provider_is_away
@@ -27,6 +28,7 @@ from heliograph_messaging.pipeline.spending import Spending
 from heliograph_messaging.providers import OpenChannel
 from heliograph_messaging.store.conversations import ConversationStore
 from heliograph_messaging.store.ledger import Ledger
+from heliograph_messaging.store.marks import NewMark
 from heliograph_messaging.store.records import Row, Settled
 
 
@@ -40,6 +42,7 @@ class Calls:
         door: Door,
         spending: Spending,
         conversations: ConversationStore,
+        marks: EndpointMarks,
         outbox: Outbox,
         inbox: Inbox,
         clock: Clock,
@@ -51,6 +54,7 @@ class Calls:
         self._door = door
         self._spending = spending
         self._conversations = conversations
+        self._marks = marks
         self._outbox = outbox
         self._inbox = inbox
         self._clock = clock
@@ -159,6 +163,7 @@ class Calls:
             provider=opened.provider.name if able.receipts else "",
             finish=may_finish and not run.left_over,
             refused=[] if isinstance(answer, CallFailed) else _refused(chunk.rows, answer),
+            marks=() if isinstance(answer, CallFailed) else learnt_from(chunk.rows, answer),
         )
 
     async def settle(
@@ -172,8 +177,9 @@ class Calls:
         provider: str,
         finish: bool,
         refused: Sequence[Row] = (),
+        marks: Sequence[NewMark] = (),
     ) -> None:
-        """Write outcomes and the events about them in one transaction.
+        """Write outcomes, the events about them and what was learnt of endpoints in one transaction.
 
         `refused` are messages of these chunks that the provider certainly did not take: they cost nothing.
         """
@@ -188,6 +194,7 @@ class Calls:
             if run.batch.channel == "SMS" and not run.batch.automatic_reply:
                 await self._note_conversations(conn, run, settled, now)
             await self._tell(conn, run, [(row, one.outcome) for row, one in settled], cause, now)
+            await self._marks.note(conn, lease.key.project, marks)
             if finish:
                 await self._inbox.first_seen(conn, run.consumer, [run.delivery.id])
         run.finished = finish

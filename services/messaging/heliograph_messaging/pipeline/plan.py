@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, cast
@@ -23,10 +23,12 @@ from heliograph_kit.ids import derived_id, derived_ids
 from heliograph_messaging.content import Prepared
 from heliograph_messaging.domain.countries import Prices
 from heliograph_messaging.domain.filled import CannotSend, one_click
+from heliograph_messaging.domain.links import Rewriting
 from heliograph_messaging.domain.origination import Choice, Originations
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
 from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
 from heliograph_messaging.domain.sms import measure
+from heliograph_messaging.domain.tracking import Signer
 from heliograph_messaging.events import CLASSES
 from heliograph_messaging.pipeline.lanes import Lane, Lanes
 from heliograph_messaging.pipeline.page import Values
@@ -48,17 +50,19 @@ class Problem:
 class Setup:
     """How a batch is sent: content, ways out, sender address and numbers, as they are when it is worked on.
 
-    `unsubscribe` makes the link of a message, of project and message id.
+    `rewriting` puts tracked links into each e-mail; None: they stay as they are. `signer` makes the address where the
+    recipient of an e-mail opts out; None when the installation is not reached from outside.
     """
 
     content: Prepared
     lanes: Lanes
     from_address: str
     originations: Originations | None
-    unsubscribe: Callable[[str, str], str] | None = None
     prices: Prices = field(default_factory=Prices)
     honour_opt_out: bool = False
     """Whether direct sends, too, pass over endpoints that opted out."""
+    rewriting: Rewriting | None = None
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,6 @@ class _Planner:
             "activity_id": source.activity_id, **owner_of(source),
         }  # fmt: skip
         self._correlation = correlation(source)
-        self._project = batch.project.removeprefix("projects/")
         if isinstance(setup, Setup):
             self._kind = Kind(batch.channel)
             self._leaves_from = Choice(setup.from_address)
@@ -254,10 +257,7 @@ class _Planner:
             return replace(content, correlation=self._correlation)
         if isinstance(content, CustomContent):
             return replace(content, endpoint=self._endpoint(position))
-        if setup.content.one_click and setup.unsubscribe and isinstance(content, EmailContent):
-            link = one_click(setup.unsubscribe(self._project, self._ids[position]))
-            return replace(content, headers={**content.headers, **link})
-        return content
+        return _linked(content, setup, self._ids[position]) if isinstance(content, EmailContent) else content
 
     def erased(self, position: int) -> Row:
         """Return the row of somebody whose user was erased: it is counted, and says nothing of him."""
@@ -293,3 +293,13 @@ def _of_type(content: SmsContent, message_type: str) -> SmsContent:
     """Return the content as the number carries it."""
     kind = cast(Literal["TRANSACTIONAL", "PROMOTIONAL"], message_type)
     return content if content.message_type == kind else replace(content, message_type=kind)
+
+
+def _linked(content: EmailContent, setup: Setup, message_id: str) -> EmailContent:
+    """Return an e-mail with the links that lead back to its message."""
+    if setup.rewriting is not None and content.html:
+        content = replace(content, html=setup.rewriting.html(content.html, message_id))
+    if setup.content.one_click and setup.signer is not None:
+        link = one_click(setup.signer.unsubscribe_url(message_id))
+        content = replace(content, headers={**content.headers, **link})
+    return content

@@ -1,4 +1,9 @@
-"""Receipts: taken from plugins at once, applied to the ledger by a worker, told on MESSAGES."""
+"""Receipts: taken from plugins and from tracked links at once, applied to the ledger by a worker, told on MESSAGES.
+
+Late and repeated ones do no harm, nor do those of messages that nobody knows: they are given up after a day. Whoever opts
+out through a link of ours is opted out at segments, which owns endpoints; what a provider reports as an opt-out is told
+only, as it may concern one number or one list (pinpoint-2 2.4).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,8 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
 from heliograph_channels import Receipt
@@ -19,9 +26,11 @@ from heliograph_kit.streams import messages_subject
 from heliograph_kit.telemetry import counter
 from heliograph_messaging.answers import ID_LENGTH, Unsound, plain, type_name
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, after_receipt
-from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT
+from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT, UNSUBSCRIBED
 from heliograph_messaging.faults import Fault, tell
+from heliograph_messaging.pipeline.marks import EndpointMarks
 from heliograph_messaging.pipeline.suppressed import suppress
+from heliograph_messaging.store.marks import NewMark
 from heliograph_messaging.store.receipts import PAGE, NewReceipt, PendingReceipt, ReceiptStore
 from heliograph_messaging.store.suppressions import SuppressionStore
 
@@ -36,24 +45,45 @@ class Receipts:
     """Takes receipts and applies them."""
 
     def __init__(
-        self, database: Database, store: ReceiptStore, suppressions: SuppressionStore, outbox: Outbox, clock: Clock
+        self,
+        database: Database,
+        store: ReceiptStore,
+        suppressions: SuppressionStore,
+        marks: EndpointMarks,
+        outbox: Outbox,
+        clock: Clock,
     ) -> None:
-        """Take where they are kept and told, and the list that bounces and complaints feed."""
+        """Take where they are kept and told, the list that bounces and complaints feed, and what tells of opt-outs."""
         self._database = database
         self._store = store
         self._suppressions = suppressions
+        self._marks = marks
         self._outbox = outbox
         self._clock = clock
         self._woken = asyncio.Event()
 
     async def report(self, project: str, provider: str, receipts: Sequence[Receipt]) -> None:
         """Store what a plugin reports; returns when it is safe. Repetitions are dropped by `receipt_id`."""
-        new = [stored for receipt in receipts if (stored := _stored(provider, receipt)) is not None]
-        for start in range(0, len(new), PAGE):
+        for start in range(0, len(receipts), PAGE):
             async with self._database.transaction() as conn:
-                await self._store.store(conn, project, provider, new[start : start + PAGE])
-        if new:
-            self._woken.set()
+                await self.store(conn, project, provider, receipts[start : start + PAGE])
+        self.wake()
+
+    async def store(self, conn: AsyncConnection, project: str, provider: str, receipts: Sequence[Receipt]) -> None:
+        """Store what a plugin reports in the open transaction; call `wake` after it commits."""
+        new = [stored for receipt in receipts if (stored := _stored(provider, receipt)) is not None]
+        await self.store_rows(conn, project, provider, new)
+
+    async def store_rows(
+        self, conn: AsyncConnection, project: str, provider: str, receipts: Sequence[NewReceipt]
+    ) -> None:
+        """Store receipts that are known to be in order."""
+        for start in range(0, len(receipts), PAGE):
+            await self._store.store(conn, project, provider, receipts[start : start + PAGE])
+
+    def wake(self) -> None:
+        """Let the worker of this process look at once."""
+        self._woken.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Apply receipts until told to stop."""
@@ -84,11 +114,22 @@ class Receipts:
             await self._store.applied(conn, pending)
             await self._store.mark(conn, _changes(pending), now=now)
             await suppress(conn, self._suppressions, pending, now=now)
+            await self._opt_out(conn, pending)
             await self._outbox.add(conn, *_told(pending))
         for one in pending:
             labels = {"heliograph.channel": one.channel, "heliograph.outcome": one.kind}
             counter("heliograph.messaging.receipts").add(1, labels)
         return len(pending)
+
+    async def _opt_out(self, conn: AsyncConnection, pending: Sequence[PendingReceipt]) -> None:
+        """Opt out whoever did it through our links. An address without an endpoint belongs to nobody who could be."""
+        marks: dict[str, list[NewMark]] = {}
+        for one in pending:
+            if one.kind == UNSUBSCRIBED and one.endpoint_id:
+                mark = NewMark(f"{one.provider} {one.receipt_id}", "OPTED_OUT", one.endpoint_id, one.address)
+                marks.setdefault(one.project, []).append(mark)
+        for project, noted in marks.items():
+            await self._marks.note(conn, project, noted)
 
 
 def _stored(provider: str, receipt: Receipt) -> NewReceipt | None:
@@ -178,6 +219,8 @@ def _event(one: PendingReceipt) -> events_pb2.MessageEvent:
         part_count=one.part_count,
         ten_dlc_registration_id=one.use_case,
         link=one.link,
+        user_agent=one.user_agent,
+        ip_address=one.ip_address,
     )
 
 

@@ -15,7 +15,7 @@ from heliograph_kit.consumer import Delivery
 from heliograph_kit.errors import InvalidArgument
 from heliograph_kit.names import parse_name, project_of
 from heliograph_messaging.contained import address_problems
-from heliograph_messaging.content import ContentCache, NoContent, Prepared
+from heliograph_messaging.content import ContentCache, Marking, NoContent, Prepared
 from heliograph_messaging.domain.recipients import Recipients
 from heliograph_messaging.domain.templates import DoesNotCompile
 from heliograph_messaging.events import CLASSES
@@ -26,6 +26,7 @@ from heliograph_messaging.pipeline.plan import Problem, Setup, addresses_to_chec
 from heliograph_messaging.pipeline.policy import policy_of
 from heliograph_messaging.pipeline.simulated import SimulatedLanes
 from heliograph_messaging.pipeline.sms import Sms, SmsReader
+from heliograph_messaging.pipeline.tracking import NOWHERE, Tracking
 from heliograph_messaging.providers import KINDS, CannotOpen, Senders
 from heliograph_messaging.store.channels import ChannelStore, StoredChannel
 from heliograph_messaging.store.files import FileStore
@@ -33,7 +34,6 @@ from heliograph_messaging.store.records import BatchKey, Lease, NewBatch
 from heliograph_messaging.store.routes import Route, RouteStore, main_route
 from heliograph_messaging.store.templates import TemplateStore
 from heliograph_messaging.translate import named_files, read_inline
-from heliograph_messaging.unsubscribing import UnsubscribeLinks
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _AWAY_SECONDS = 2.0
@@ -105,12 +105,10 @@ class BatchSetup:
         cache: ContentCache,
         senders: Senders,
         files: FileStore,
-        links: UnsubscribeLinks | None,
+        tracking: Tracking,
         simulated: SimulatedLanes,
     ) -> None:
-        """Take the stores, the compiled content, the opened senders, what makes links for unsubscribing, and the way to simulator
-        numbers.
-        """
+        """Take the stores, the compiled content, the opened senders, what decides about links, and the way to simulator numbers."""
         self._channels = channels
         self._routes = routes
         self._templates = templates
@@ -118,7 +116,7 @@ class BatchSetup:
         self._cache = cache
         self._senders = senders
         self._files = files
-        self._links = links
+        self._tracking = tracking
         self._simulated = simulated
 
     async def find(self, conn: AsyncConnection, batch: dispatch_pb2.DispatchBatch, lease: Lease) -> Found:
@@ -133,7 +131,8 @@ class BatchSetup:
         ways += [route.route() for route in further if route.enabled]
         if problem is None:
             try:
-                prepared = await self._content(conn, project, batch, version)
+                marking = self._tracking.marking if channel and any(self._tracking.wanted(channel)) else None
+                prepared = await self._content(conn, project, batch, version, marking)
                 version = prepared.template_version
             except (NoContent, DoesNotCompile, InvalidArgument) as error:
                 problem = Problem("FAILURE_PERMANENT", str(error))
@@ -160,12 +159,14 @@ class BatchSetup:
         lanes = order([await self._lane(route) for route in found.routes], time.monotonic())
         if lanes[0].opened is None:
             raise Away(lanes[0].away, min(lane.seconds for lane in lanes))
-        links, sms = self._links.of if self._links else None, found.sms
+        signer = await self._tracking.signer(found.channel.project) if found.channel.kind == "EMAIL" else None
+        rewriting = self._tracking.rewriting(found.channel, found.content.marked, signer)
+        sms = found.sms
         if sms is None:
-            return Setup(found.content, Lanes(lanes), found.from_address, None, links)
+            return Setup(found.content, Lanes(lanes), found.from_address, None, rewriting=rewriting, signer=signer)
         ways = Lanes(lanes, aside=[self._simulated.of(found.channel.project)])
         honour = sms.settings.honour_endpoint_opt_out
-        return Setup(found.content, ways, found.from_address, sms.originations(lanes), links, sms.prices, honour)
+        return Setup(found.content, ways, found.from_address, sms.originations(lanes), sms.prices, honour)
 
     async def _lane(self, route: Route) -> Lane:
         provider = self._senders.provider(route.provider)
@@ -225,11 +226,17 @@ class BatchSetup:
         return None
 
     async def _content(
-        self, conn: AsyncConnection, project: str, batch: dispatch_pb2.DispatchBatch, version: int
+        self,
+        conn: AsyncConnection,
+        project: str,
+        batch: dispatch_pb2.DispatchBatch,
+        version: int,
+        marking: Marking | None,
     ) -> Prepared:
         content, inline = batch.content, read_inline(batch.channel, batch.content)
         if not content.template:
-            return await self._with_files(conn, project, batch, self._cache.prepare(batch.channel, inline))
+            prepared = self._cache.prepare(batch.channel, inline, marking=marking)
+            return await self._with_files(conn, project, batch, prepared)
         name = parse_name(content.template, "templates", field="content.template")
         if name.project != project:
             raise NoContent("the template belongs to another project")
@@ -238,7 +245,7 @@ class BatchSetup:
         if template is None:
             told = f" version {version}" if version else ""
             raise NoContent(f"the template {content.template}{told} does not exist")
-        prepared = self._cache.prepare(batch.channel, inline, template)
+        prepared = self._cache.prepare(batch.channel, inline, template, marking)
         return await self._with_files(conn, project, batch, prepared)
 
     async def _with_files(
@@ -247,8 +254,8 @@ class BatchSetup:
         content = batch.content
         if batch.channel != "EMAIL":
             return prepared
-        if prepared.one_click and self._links is None:
-            raise NoContent("one-click unsubscribing needs HELIOGRAPH_MESSAGING_PUBLIC_URL and a secret key")
+        if prepared.one_click and not self._tracking.reachable:
+            raise NoContent(NOWHERE)
         ids = named_files(project, content)
         data = await self._files.read(conn, project, ids) if ids else {}
         if gone := [id for id in ids if id not in data]:

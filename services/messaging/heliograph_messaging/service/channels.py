@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from heliograph_channels import ChannelProvider, email_problem, phone_problem
@@ -28,6 +28,8 @@ class ChannelChange:
     settings: Mapping[str, object] | None = None
     from_address: str | None = None
     enabled: bool | None = None
+    tracking: Mapping[str, bool | None] = field(default_factory=dict)
+    """`open_tracking` and `click_tracking` as far as they are changed; None: as the installation does it."""
 
 
 class Channels:
@@ -81,6 +83,9 @@ class Channels:
         if kind not in KINDS:
             found.add("channel.name", f"must end in one of {', '.join(KINDS)}", "INVALID_ARGUMENT")
         _check_from(kind, change.from_address or "", found)
+        for name, value in change.tracking.items():
+            if value is not None and kind != "EMAIL":
+                found.add(f"channel.{name}", "is for the channel EMAIL only", "INVALID_ARGUMENT")
         found.check()
         async with self._database.transaction() as conn:
             present = await self._store.get(conn, project, kind, lock=True)
@@ -103,6 +108,8 @@ class Channels:
                 create_time=present.create_time if present else now,
                 update_time=now,
                 updated_by=by,
+                open_tracking=change.tracking.get("open_tracking", present.open_tracking if present else None),
+                click_tracking=change.tracking.get("click_tracking", present.click_tracking if present else None),
             )
             if not await self._store.put(conn, channel):
                 raise Aborted("the channel was set up by somebody else at the same time; read it and try again")

@@ -27,11 +27,12 @@ from heliograph_messaging.domain.findings import (
 )
 from heliograph_messaging.domain.inline import EMPTY
 from heliograph_messaging.domain.paths import Variable
+from heliograph_messaging.domain.tracking import Signer
 from heliograph_messaging.errors import EndpointNotFound, TemplateNotFound
 from heliograph_messaging.pipeline.page import Values, recipients_of
+from heliograph_messaging.pipeline.tracking import NOWHERE, Tracking
 from heliograph_messaging.service.drafts import TemplateDraft, canonical, checked
 from heliograph_messaging.store.templates import StoredTemplate, TemplateStore
-from heliograph_messaging.unsubscribing import UnsubscribeLinks
 
 MAX_SUBSTITUTIONS = 100
 MAX_SAMPLE = 1_000
@@ -88,14 +89,12 @@ class Preview:
 class Previews:
     """Shows templates and drafts."""
 
-    def __init__(
-        self, database: Database, store: TemplateStore, audience: Audience, links: UnsubscribeLinks | None
-    ) -> None:
+    def __init__(self, database: Database, store: TemplateStore, audience: Audience, tracking: Tracking) -> None:
         """Take the templates, who knows endpoints, and what makes links for unsubscribing."""
         self._database = database
         self._store = store
         self._audience = audience
-        self._links = links
+        self._tracking = tracking
 
     async def preview(self, asked: Asked) -> Preview:
         """Show what is asked for.
@@ -114,7 +113,7 @@ class Previews:
         except NoContent as error:
             return Preview(findings=[Finding("EMPTY", "", str(error), error=True)])
         page = await self._endpoint(asked, prepared)
-        seen = self._shown(asked, prepared, page)
+        seen = self._shown(asked, prepared, page, await self._tracking.signer(asked.project))
         if asked.sample:
             sample = await self._audience.read_endpoints(asked.project, list(asked.sample), prepared.fields())
             _look_for_missing(seen, prepared, sample, asked.substitutions)
@@ -145,7 +144,7 @@ class Previews:
             raise EndpointNotFound(format_name(asked.project, "endpoints", asked.endpoint_id))
         return page
 
-    def _shown(self, asked: Asked, prepared: Prepared, page: audience_pb2.MemberPage) -> Preview:
+    def _shown(self, asked: Asked, prepared: Prepared, page: audience_pb2.MemberPage, signer: Signer | None) -> Preview:
         platform = asked.platform.lower() or platform_of(page.channels[0] if page.channels else "")
         seen = Preview(platform=platform)
         said = prepared.platforms.get(platform) if prepared.kind == "PUSH" else prepared
@@ -161,22 +160,23 @@ class Previews:
         by_variable = {shown.variable: shown.value for shown in seen.variables}
         try:
             content = said.render([by_variable[variable] for variable in said.compiled.variables])
-            seen.content = self._clickable(asked.project, said, content)
+            seen.content = _clickable(signer, said, content)
         except CannotSend as problem:
-            reason = "PUBLIC_URL_MISSING" if said.one_click and self._links is None else "INVALID_CONTENT"
+            reason = "PUBLIC_URL_MISSING" if said.one_click and signer is None else "INVALID_CONTENT"
             seen.findings.append(Finding(reason, "", str(problem), error=True))
             return seen
         _look_at(seen, page.addresses[0] if page.addresses else "")
         return seen
 
-    def _clickable(self, project: str, said: Prepared, content: Content) -> Content:
-        """Return an e-mail with the headers of one-click unsubscribing that a message gets at the very end."""
-        if not said.one_click or not isinstance(content, EmailContent):
-            return content
-        if self._links is None:
-            raise CannotSend("one-click unsubscribing needs HELIOGRAPH_MESSAGING_PUBLIC_URL and a secret key")
-        link = one_click(self._links.of(project, _SAMPLE_MESSAGE))
-        return replace(content, headers={**content.headers, **link})
+
+def _clickable(signer: Signer | None, said: Prepared, content: Content) -> Content:
+    """Return an e-mail with the headers of one-click unsubscribing that a message gets at the very end."""
+    if not said.one_click or not isinstance(content, EmailContent):
+        return content
+    if signer is None:
+        raise CannotSend(NOWHERE)
+    link = one_click(signer.unsubscribe_url(_SAMPLE_MESSAGE))
+    return replace(content, headers={**content.headers, **link})
 
 
 def _check(asked: Asked) -> None:

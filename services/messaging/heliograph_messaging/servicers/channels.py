@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from google.protobuf import field_mask_pb2, json_format, struct_pb2
 
@@ -20,7 +20,8 @@ from heliograph_messaging.servicers.callers import caller
 from heliograph_messaging.store.channels import StoredChannel
 from heliograph_messaging.store.routes import StoredRoute
 
-_MASKS = frozenset({"provider", "settings", "from_address", "enabled"})
+_TRACKING: Sequence[Literal["open_tracking", "click_tracking"]] = ("open_tracking", "click_tracking")
+_MASKS = frozenset({"provider", "settings", "from_address", "enabled", *_TRACKING})
 _ROUTE_MASKS = frozenset({"provider", "settings", "priority", "enabled"})
 
 
@@ -104,12 +105,16 @@ def _change(request: channels_pb2.UpdateChannelRequest) -> ChannelChange:
     channel = request.channel
     implied = {"enabled"} | {path for path in ("provider", "from_address") if getattr(channel, path)}
     implied |= {"settings"} if channel.HasField("settings") else set()
+    implied |= {name for name in _TRACKING if channel.HasField(name)}
     mask = _mask(request.update_mask, _MASKS, implied)
     return ChannelChange(
         provider=channel.provider if "provider" in mask else None,
         settings=_plain(channel.settings) if "settings" in mask else None,
         from_address=channel.from_address if "from_address" in mask else None,
         enabled=channel.enabled if "enabled" in mask else None,
+        tracking={
+            name: getattr(channel, name) if channel.HasField(name) else None for name in _TRACKING if name in mask
+        },
     )
 
 
@@ -186,6 +191,8 @@ def _proto(channel: StoredChannel) -> channels_pb2.Channel:
         create_time=timestamp(channel.create_time),
         update_time=timestamp(channel.update_time),
         updated_by=channel.updated_by,
+        open_tracking=channel.open_tracking,
+        click_tracking=channel.click_tracking,
     )
 
 

@@ -31,6 +31,9 @@ class StoredChannel:
     create_time: datetime
     update_time: datetime
     updated_by: str
+    open_tracking: bool | None = None
+    click_tracking: bool | None = None
+    """Whether e-mail tells of opens and clicks; None: as the installation does it."""
 
 
 _COLUMNS = tuple(column.name for column in channels.columns)
@@ -123,7 +126,7 @@ class RequestStore:
 async def forget_project(conn: AsyncConnection, project: str) -> None:
     """Delete everything of a project but its mail."""
     for table in metadata.sorted_tables:
-        if table.name not in ("outbox", "inbox"):
+        if table.name not in ("outbox", "inbox") and "project" in table.c:
             await conn.execute(_delete(table, project))
 
 

@@ -26,6 +26,8 @@ class NewReceipt:
     detail: str
     permanent: bool
     link: str
+    user_agent: str = ""
+    ip_address: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class PendingReceipt:
     detail: str
     permanent: bool
     link: str
+    user_agent: str
+    ip_address: str
     message_id: str
     batch_id: str
     endpoint_id: str
@@ -61,20 +65,22 @@ class PendingReceipt:
 
 _STORE = text(
     """INSERT INTO messaging.receipts (project, provider, receipt_id, kind, time, message_id, provider_message_id,
-        detail, permanent, link, state)
+        detail, permanent, link, user_agent, ip_address, state)
     SELECT :project, :provider, receipt_id, kind, CAST(time AS timestamptz), nullif(message_id, '')::uuid,
-        provider_message_id, detail, permanent, link, 'PENDING'
+        provider_message_id, detail, permanent, link, user_agent, ip_address, 'PENDING'
     FROM unnest(CAST(:receipt_ids AS text[]), CAST(:kinds AS text[]), CAST(:times AS text[]),
         CAST(:message_ids AS text[]), CAST(:provider_ids AS text[]), CAST(:details AS text[]),
-        CAST(:permanents AS boolean[]), CAST(:links AS text[]))
-        AS new (receipt_id, kind, time, message_id, provider_message_id, detail, permanent, link)
+        CAST(:permanents AS boolean[]), CAST(:links AS text[]), CAST(:user_agents AS text[]),
+        CAST(:ip_addresses AS text[]))
+        AS new (receipt_id, kind, time, message_id, provider_message_id, detail, permanent, link, user_agent, ip_address)
+    ORDER BY receipt_id
     ON CONFLICT DO NOTHING"""
 )
 # A receipt may overtake the outcome of its own message: those wait until the outcome is written.
 _RESOLVE = text(
     """WITH page AS (
         SELECT r.project, r.provider, r.receipt_id, r.kind, r.time, r.detail, r.permanent, r.link,
-            coalesce(r.message_id, p.message_id) AS message_id
+            r.user_agent, r.ip_address, coalesce(r.message_id, p.message_id) AS message_id
         FROM messaging.receipts r
         LEFT JOIN messaging.provider_messages p ON r.message_id IS NULL AND p.project = r.project
             AND p.provider = r.provider AND p.provider_message_id = r.provider_message_id
@@ -124,6 +130,8 @@ class ReceiptStore:
                 "details": text_array([one.detail for one in receipts]),
                 "permanents": plain_array([one.permanent for one in receipts]),
                 "links": text_array([one.link for one in receipts]),
+                "user_agents": text_array([one.user_agent for one in receipts]),
+                "ip_addresses": text_array([one.ip_address for one in receipts]),
             },
         )
 

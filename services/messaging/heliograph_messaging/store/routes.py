@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from heliograph_messaging.store.channels import StoredChannel
+from heliograph_messaging.store.channels import ChannelStore, StoredChannel
 from heliograph_messaging.tables import routes
 
 MAIN = ""
@@ -64,6 +64,22 @@ class StoredRoute:
         return Route(self.project, self.kind, self.id, self.provider, self.settings, self.secrets, self.version)
 
 
+@dataclass(frozen=True)
+class RouteMark:
+    """Which route, in which version: enough to see whether anything changed. `enabled`: it and its channel are."""
+
+    project: str
+    kind: str
+    route: str
+    version: int
+    enabled: bool
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from every other route of the installation."""
+        return (self.project, self.kind, self.route)
+
+
 def seal_of(kind: str, route: str) -> str:
     """Return the name under which the secrets of a route are sealed."""
     return f"{kind}/{route}" if route else kind
@@ -76,6 +92,13 @@ def main_route(channel: StoredChannel) -> Route:
     )
 
 
+# An e-mail channel that is off still sends directly (pinpoint-2 1.3).
+_MARKS = text(
+    """SELECT project, kind, '' AS route, version, enabled OR kind = 'EMAIL' AS enabled FROM messaging.channels
+    UNION ALL
+    SELECT r.project, r.kind, r.id, r.version, r.enabled AND (c.enabled OR r.kind = 'EMAIL')
+    FROM messaging.routes r JOIN messaging.channels c ON c.project = r.project AND c.kind = r.kind"""
+)
 _COLUMNS = tuple(column.name for column in routes.columns)
 _KEY = ("project", "kind", "id")
 
@@ -95,6 +118,19 @@ class RouteStore:
         """Return the routes of a channel in the order in which they are tried, those switched off among them."""
         query = select(routes).where(routes.c.project == project, routes.c.kind == kind)
         return [_route(row) for row in await conn.execute(query.order_by(routes.c.priority, routes.c.id))]
+
+    async def marks(self, conn: AsyncConnection) -> Sequence[RouteMark]:
+        """Return which routes there are, of all projects, those that channels themselves describe among them."""
+        return [RouteMark(*row) for row in await conn.execute(_MARKS)]
+
+    async def find(self, conn: AsyncConnection, channels: ChannelStore, key: tuple[str, str, str]) -> Route | None:
+        """Return what opens a route, also that of the channel itself; None when it is not set up."""
+        project, kind, id = key
+        if id == MAIN:
+            channel = await channels.get(conn, project, kind)
+            return None if channel is None else main_route(channel)
+        stored = await self.get(conn, project, kind, id)
+        return None if stored is None else stored.route()
 
     async def put(self, conn: AsyncConnection, route: StoredRoute) -> bool:
         """Write a route; False when somebody else wrote the same version first."""

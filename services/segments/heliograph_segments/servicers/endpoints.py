@@ -15,6 +15,7 @@ from heliograph_segments.domain.vocabulary import Kind, Vocabulary
 from heliograph_segments.service.attributes import Attributes
 from heliograph_segments.service.endpoint_reading import read_update
 from heliograph_segments.service.endpoints import MAX_STREAM_BATCH, Endpoints
+from heliograph_segments.service.marks import Mark, Marks
 from heliograph_segments.servicers.endpoint_messages import endpoint_of, user_of, write_endpoint
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -29,10 +30,11 @@ _KINDS: Mapping[int, Kind] = {
 class EndpointServicer(endpoints_pb2_grpc.EndpointServiceServicer):
     """Parses, calls, translates."""
 
-    def __init__(self, endpoints: Endpoints, attributes: Attributes) -> None:
+    def __init__(self, endpoints: Endpoints, attributes: Attributes, marks: Marks) -> None:
         """Take the use cases."""
         self._endpoints = endpoints
         self._attributes = attributes
+        self._marks = marks
 
     async def UpdateEndpoints(
         self, request: endpoints_pb2.UpdateEndpointsRequest, context: Context
@@ -67,6 +69,14 @@ class EndpointServicer(endpoints_pb2_grpc.EndpointServiceServicer):
         """Delete an endpoint."""
         project, endpoint_id = endpoint_of(request.name)
         return write_endpoint(project, await self._endpoints.delete(project, endpoint_id))
+
+    async def MarkEndpoints(
+        self, request: endpoints_pb2.MarkEndpointsRequest, context: Context
+    ) -> endpoints_pb2.MarkEndpointsResponse:
+        """Note what was learnt of endpoints."""
+        project = project_of(request.parent, field="parent")
+        changed = await self._marks.apply(project, _read_marks(request.marks))
+        return endpoints_pb2.MarkEndpointsResponse(changed_count=changed)
 
     async def GetUserEndpoints(
         self, request: endpoints_pb2.GetUserEndpointsRequest, context: Context
@@ -136,3 +146,17 @@ def _read_kind(number: int) -> tuple[Kind | None, list[Problem]]:
     if number in _KINDS or not number:
         return _KINDS.get(number), []
     return None, [Problem("kind", "UNKNOWN_VALUE", "is unknown")]
+
+
+def _read_marks(messages: Iterable[endpoints_pb2.EndpointMark]) -> list[Mark]:
+    """Read marks; those of kinds that this version does not know are passed over."""
+    marks = []
+    for message in messages:
+        match message.kind:
+            case endpoints_pb2.EndpointMark.KIND_OPTED_OUT:
+                marks.append(Mark(message.endpoint_id, "OPTED_OUT"))
+            case endpoints_pb2.EndpointMark.KIND_ADDRESS_GONE:
+                marks.append(Mark(message.endpoint_id, "ADDRESS_GONE", message.address))
+            case endpoints_pb2.EndpointMark.KIND_ADDRESS_REPLACED:
+                marks.append(Mark(message.endpoint_id, "ADDRESS_REPLACED", message.address, message.new_address))
+    return marks

@@ -1,0 +1,1 @@
+"""HTTP faces: routes that parse, call and answer."""
