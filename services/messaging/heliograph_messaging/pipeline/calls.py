@@ -108,6 +108,10 @@ class Calls:
     async def _intend(self, conn: AsyncConnection, run: Run, chunk: Chunk) -> Chunk | None:
         """Look at the door again and write the intent of those who pass; None when nobody does."""
         now = self._clock.now()
+        if run.batch.channel == "SMS":
+            # The batch before opt-out lists and the month, as everywhere, or two would wait for each other: an outcome of
+            # another chunk holds the batch while it gives money back.
+            await self._ledger.hold(conn, run.hold.lease)
         refused = await self._door.refuse(conn, run.passing(chunk.rows, now, first=False))
         if refused:
             closed = [refused_row(row, refused[row.position]) for row in chunk.rows if row.position in refused]

@@ -77,6 +77,11 @@ _GUARD = text(
         progress_at = clock_timestamp(), finish_time = CASE WHEN :finished THEN CAST(:now AS timestamptz) END
     WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL"""
 )
+_HOLD = text(
+    """SELECT 1 FROM messaging.batches
+    WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL
+    FOR UPDATE"""
+)
 _SETTLE = text(
     """UPDATE messaging.messages AS m SET status = x.status, reason = x.reason, detail = x.detail,
         provider_message_id = x.provider_id, failed_attempts = x.failed, update_time = :now,
@@ -299,6 +304,16 @@ class Ledger:
         if chunks:
             parameters = {**lease.key.parameters(), "chunks": plain_array(chunks), "state": state, "now": now}
             await conn.execute(_END_CHUNK, parameters)
+
+    async def hold(self, conn: AsyncConnection, lease: Lease) -> None:
+        """Keep other transactions of the batch waiting until this one ends.
+
+        Raises:
+            LeaseLost: another worker took the batch over.
+        """
+        held = await conn.execute(_HOLD, {**lease.key.parameters(), "token": lease.token})
+        if held.one_or_none() is None:
+            raise LeaseLost
 
     async def guard(self, conn: AsyncConnection, lease: Lease, *, now: datetime, finished: bool) -> None:
         """Renew the lease inside a transaction, and end the batch when it is finished.
