@@ -89,7 +89,7 @@ def message_ids(batch: dispatch_pb2.DispatchBatch, recipients: Recipients) -> li
 def addresses_to_check(
     batch: dispatch_pb2.DispatchBatch,
     recipients: Recipients,
-    lanes: Lanes,
+    setup: Setup,
     *,
     now: datetime,
     erased: frozenset[int] = frozenset(),
@@ -100,10 +100,10 @@ def addresses_to_check(
     """
     gone, push = _positions(batch, erased), batch.channel == Kind.PUSH
     asked: dict[str, tuple[Lane, dict[int, str]]] = {}
-    for position, skip in enumerate(_skips(batch, recipients, now)):
+    for position, skip in enumerate(_skips(batch, recipients, now, honour_opt_out=setup.honour_opt_out)):
         if skip or position in gone:
             continue
-        lane = lanes.of(recipients.channels[position] if push else "")
+        lane = setup.lanes.of(recipients.channels[position] if push else "")
         if lane is not None and lane.opened is not None:
             asked.setdefault(lane.route, (lane, {}))[1][position] = recipients.addresses[position]
     return list(asked.values())

@@ -200,7 +200,7 @@ class BatchSetup:
         bad: dict[int, str] = {}
         if isinstance(setup, Problem):
             return bad
-        asked = addresses_to_check(batch, recipients, setup.lanes, now=now, erased=erased)
+        asked = addresses_to_check(batch, recipients, setup, now=now, erased=erased)
         for lane, addresses in asked:
             if lane.provider is None:
                 continue
