@@ -299,6 +299,25 @@ async def test_the_breaker_leaves_a_plugin_alone_whose_process_keeps_dying(start
     assert campaign.faults["DIED"] == 2 * PAGES
 
 
+async def test_another_route_takes_over_from_a_plugin_whose_process_is_left_alone(
+    started: StartedCampaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_RESTART", Backoff(timedelta(hours=1), timedelta(hours=1)))
+    campaign = await started()
+    service = campaign.service
+    await service.set_up("CUSTOM", "hostile", behaviour="accepts")
+    await service.add_route("CUSTOM", "spare", "simulator", delivered_share=0)
+    await service.dispatch(a_batch(someone(0), run_id="first", channel="CUSTOM", custom_data="hello"))
+    assert (await service.done(PAGE, "first")).accepted_count == PAGE
+    for one in hosts():
+        one.kill()
+    for page in range(2):
+        await service.dispatch(a_batch(someone(page), run_id="bad", page=page, channel="CUSTOM", custom_data="hello"))
+    # Its addresses cannot be checked any more, so that nothing was handed over and nothing is in doubt.
+    assert (await service.done(2 * PAGE, "bad")).accepted_count == 2 * PAGE
+    assert {row.provider_message_id.partition("-")[0] for row in await service.rows("bad")} == {"sim"}
+
+
 @pytest.mark.parametrize("isolated", [False, True], ids=["inside", "outside"])
 @pytest.mark.parametrize("behaviour", ["open_raises", "open_hangs", "open_answers_none", "capabilities_raise"])
 async def test_a_channel_that_does_not_open_keeps_its_messages_until_it_does(
