@@ -10,8 +10,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from heliograph_channel_webhook import WebhookChannel
-from heliograph_channel_webhook.destinations import Destination, Forbidden, url_problem
 from heliograph_channels import Accepted, Rejected, RejectReason
+from heliograph_channels.destinations import Destination, Forbidden, url_problem
 from heliograph_channels.testing import RecordingContext
 from tests.plugins.http_peers import answering
 from tests.plugins.test_webhook import SECRET, Receiver, message, sender_for

@@ -84,11 +84,13 @@ class HttpClient:
         timeout: float,
         connections: int,
         ca_file: str | None = None,
+        tls: ssl.SSLContext | None = None,
         largest_answer: int = LARGEST_ANSWER,
     ) -> None:
         """Connect with the first call. `timeout`: most seconds a call may take, its answer included.
 
-        `ca_file` is a PEM file of the authorities to trust instead of the system's.
+        `ca_file` is a PEM file of the authorities to trust instead of the system's. `tls` is a context to use instead,
+        for whoever has many clients: each would read the authorities anew.
 
         Raises:
             OSError: `ca_file` cannot be read or holds no certificate.
@@ -96,7 +98,7 @@ class HttpClient:
         self._timeout = timeout
         self._largest = largest_answer
         self._client = httpx.AsyncClient(
-            verify=ssl.create_default_context(cafile=ca_file),
+            verify=tls or ssl.create_default_context(cafile=ca_file),
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

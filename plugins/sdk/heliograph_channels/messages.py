@@ -110,6 +110,7 @@ class PushContent:
     small_image_icon_url: str = ""
     icon: str = ""
     raw: str = ""
+    restricted_package_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from ipaddress import ip_network
 from typing import Any, cast
 
 from heliograph_channel_webhook.attempts import combined, of_status, pause_after
-from heliograph_channel_webhook.destinations import Destination, Forbidden
 from heliograph_channel_webhook.payload import MOST_ENDPOINTS, Call, answers, endpoint_json, grouped
 from heliograph_channel_webhook.settings import SCHEMA, problems
 from heliograph_channel_webhook.signing import SIGNATURE, TIMESTAMP, sign
@@ -30,6 +29,7 @@ from heliograph_channels import (
     Unknown,
     with_defaults,
 )
+from heliograph_channels.destinations import Destination, Forbidden
 from heliograph_channels.http_client import Answer, HttpClient, NoAnswer, NotSent, Pause
 
 __all__ = ["ACCOUNT_HEADER", "WebhookChannel"]
@@ -206,36 +206,12 @@ class WebhookSender(Sender):
         return of_status(answer.status), answer.body
 
     async def _ask(self, method: str, content: bytes, headers: Mapping[str, str], within: float) -> Answer:
-        """Call the addresses that were checked, in the name of the host (Host and certificate), until one answers.
-
-        All of it takes no longer than one attempt may, and no longer than `within` seconds.
+        """Make one call; all of it takes no longer than one attempt may, and no longer than `within` seconds.
 
         Raises:
             Forbidden: the host has an address that must not be called.
             NotSent: the name does not resolve, or no address takes a connection.
             NoAnswer: one of them may have the call.
         """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + min(within, self._timeout)
-        url = self._destination.url
-        try:
-            async with asyncio.timeout_at(ends):
-                addresses = await self._destination.addresses()
-        except OSError as error:  # TimeoutError is one
-            raise NotSent(f"{type(error).__name__}: {error}"[:300]) from error
-        failure = NotSent("no time was left")
-        for address in addresses:
-            if loop.time() >= ends:
-                break
-            try:
-                return await self._client.call(
-                    method,
-                    url.copy_with(host=address),
-                    content=content,
-                    headers={**headers, "Host": url.netloc.decode()},
-                    extensions={"sni_hostname": self._destination.host},
-                    within=ends - loop.time(),
-                )
-            except NotSent as error:
-                failure = error
-        raise failure
+        within = min(within, self._timeout)
+        return await self._destination.call(self._client, method, content=content, headers=headers, within=within)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
 
-from heliograph_channel_webhook.destinations import url_problem
 from heliograph_channels import Problem
+from heliograph_channels.destinations import network_problem, url_problem
 
 __all__ = ["SCHEMA", "problems"]
 
@@ -86,13 +85,5 @@ def problems(settings: Mapping[str, object]) -> Iterator[Problem]:
             yield Problem("url", problem)
     networks = settings.get("allow_networks")
     for index, network in enumerate(networks if isinstance(networks, list | tuple) else ()):
-        if isinstance(network, str) and not _is_network(network):
-            yield Problem(f"allow_networks[{index}]", "must be a network like 10.1.0.0/16")
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text)
-    except ValueError:
-        return False
-    return True
+        if isinstance(network, str) and (problem := network_problem(network)):
+            yield Problem(f"allow_networks[{index}]", problem)

@@ -1,17 +1,23 @@
-"""Where a call may go: https to public addresses, unless the settings say otherwise (reliability 6.4, SSRF)."""
+"""Where a call may go: https to public addresses, unless the settings say otherwise (reliability 6.4, SSRF).
+
+For channels whose calls go where somebody else says: an address in settings, or one a browser handed over. Needs the
+extra `http`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 import httpx
 
-__all__ = ["Destination", "Forbidden", "Network", "url_problem"]
+from heliograph_channels.http_client import Answer, HttpClient, NotSent
+
+__all__ = ["Destination", "Forbidden", "Network", "network_problem", "url_problem"]
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -33,7 +39,7 @@ class Forbidden(Exception):
 
 
 def url_problem(url: str, *, insecure_loopback: bool) -> str | None:
-    """Say what is wrong with a webhook's URL, or None. Looks nothing up."""
+    """Say what is wrong with an address that calls are to go to, or None. Looks nothing up."""
     if any(character <= " " or character in "\\\x7f" for character in url) or len(url) > 2048:
         return "must be an address of at most 2,048 characters without blanks and backslashes"
     try:
@@ -54,8 +60,21 @@ def url_problem(url: str, *, insecure_loopback: bool) -> str | None:
     return None
 
 
+def network_problem(text: str) -> str | None:
+    """Say what is wrong with a network that settings allow, or None."""
+    try:
+        ip_network(text)
+    except ValueError:
+        return "must be a network like 10.1.0.0/16"
+    return None
+
+
 class Destination:
-    """A URL and the addresses it may resolve to. The address that was checked is the one connected to."""
+    """A URL and the addresses it may resolve to. The address that was checked is the one connected to.
+
+    A client keeps connections by address, so one that serves several names needs a client for each of them: two names
+    with one address would share a connection, and with it a certificate.
+    """
 
     def __init__(self, url: str, *, allowed: Sequence[Network], insecure_loopback: bool) -> None:
         """Take a URL that `url_problem` found good."""
@@ -90,6 +109,53 @@ class Destination:
         unique = list(dict.fromkeys(map(str, addresses)))[:_MOST_ADDRESSES]
         self._known = (loop.time() + _REMEMBERED_SECONDS, unique)
         return unique
+
+    async def call(
+        self,
+        client: HttpClient,
+        method: str,
+        *,
+        target: str | httpx.URL | None = None,
+        content: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        within: float,
+    ) -> Answer:
+        """Call the addresses that were checked, in the name of the host (Host and certificate), until one answers.
+
+        `target` is another address at the same host and port. All of it takes at most `within` seconds, looking the name
+        up included.
+
+        Raises:
+            Forbidden: the host has an address that must not be called.
+            NotSent: the name does not resolve, or no address takes a connection.
+            NoAnswer: one of them may have the call.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + within
+        url = self.url if target is None else httpx.URL(target)
+        if (url.scheme, url.netloc) != (self.url.scheme, self.url.netloc):
+            raise Forbidden("the address belongs to another host")
+        try:
+            async with asyncio.timeout_at(ends):
+                addresses = await self.addresses()
+        except OSError as error:  # TimeoutError is one
+            raise NotSent(f"{type(error).__name__}: {error}"[:300]) from error
+        failure = NotSent("no time was left")
+        for address in addresses:
+            if loop.time() >= ends:
+                break
+            try:
+                return await client.call(
+                    method,
+                    url.copy_with(host=address),
+                    content=content,
+                    headers={**(headers or {}), "Host": url.netloc.decode()},
+                    extensions={"sni_hostname": self.host},
+                    within=ends - loop.time(),
+                )
+            except NotSent as error:
+                failure = error
+        raise failure
 
     def _check(self, address: Address) -> None:
         if self.url.scheme == "http" and not any(address in network for network in _LOOPBACK):
