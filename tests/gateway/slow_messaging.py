@@ -9,7 +9,6 @@ import asyncio
 import os
 import sys
 from datetime import UTC, datetime
-from typing import Any
 
 from heliograph_channels import ChannelProvider, InboundMessage, Kind, Received, WebhookRequest
 from heliograph_messaging import main
@@ -25,7 +24,7 @@ async def _understand(request: WebhookRequest) -> Received:
     return Received((), (InboundMessage(request.body.decode(), Kind.SMS, "+1", "+2", "Hi", now),))
 
 
-def _catalogue(_enabled: Any) -> dict[str, ChannelProvider]:
+def _catalogue(*_: object) -> dict[str, ChannelProvider]:
     scripted = ScriptedChannel()
     scripted.understand = _understand
     return {"scripted": scripted}

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from heliograph.messaging.v1 import events_pb2
+from heliograph.messaging.v1 import events_pb2, opt_outs_pb2
 from heliograph_channels import WebhookRequest
+from heliograph_kit.testing import eventually
 from heliograph_messaging import main as messaging_main
 from heliograph_messaging.providers import load_catalogue
 from tests.gateway.conftest import URL, Gateway, Opened, stored
 from tests.messaging.conftest import Started, a_batch
+from tests.messaging.numbers import announce, list_of
 from tests.plugins.test_twilio_sms import settings_for
 from tests.plugins.twilio_peer import ACCOUNT, FROM, FakeTwilio, signed_form, signed_json
 
 pytestmark = pytest.mark.integration
 PERSON = "+4915112345678"
+ANN, BO = "+12065550123", "+12065550124"
 
 
 async def call(gateway: Gateway, request: WebhookRequest) -> httpx.Response:
@@ -59,6 +63,30 @@ async def test_receipts_and_answers_of_twilio_come_in_through_the_gateway(
         assert (message.origination, message.destination, message.body) == (PERSON, FROM, "Yes & no + ü")
         json = signed_json(f"{hook}?a=%20b", b'{"MessageSid": "SM22222222222222222222222222222222"}')
         assert (await call(gateway, json)).status_code != 403, "the query is signed letter by letter"
+
+
+async def test_a_text_that_says_stop_opts_out_once_and_a_forged_one_nobody(
+    start: Started, open_gateway: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messaging_main, "load_catalogue", lambda *_: load_catalogue(["twilio"]))
+    async with FakeTwilio().running() as twilio:
+        messaging = await start(public_url=URL)
+        await messaging.set_up("SMS", "sms-twilio", **settings_for(twilio))
+        await announce(messaging, FROM)
+        gateway = await open_gateway(messaging.runtime.address)
+        hook = f"{URL}/hooks/shop/sms"
+        said = {"MessageSid": "SM" + "3" * 32, "AccountSid": ACCOUNT, "From": ANN, "To": FROM, "Body": "Stop"}
+        forged = replace(signed_form(hook, said), body=signed_form(hook, {**said, "From": BO}).body)
+        assert (await call(gateway, forged)).status_code == 403
+        for _ in range(3):
+            assert (await call(gateway, signed_form(hook, said))).status_code < 300
+        listed = await messaging.opt_outs.ListOptedOutNumbers(
+            opt_outs_pb2.ListOptedOutNumbersRequest(parent=list_of("Default"))
+        )
+        assert [(one.number, one.end_user_opted_out) for one in listed.opted_out_numbers] == [(ANN, True)]
+        await eventually(lambda: len(twilio.created) == 1, because="the confirmation is sent")
+        ((_, reply),) = twilio.created.items()
+        assert (reply["To"], reply["From"]) == ([ANN], [FROM])
 
 
 async def test_what_somebody_else_signs_is_forged(
