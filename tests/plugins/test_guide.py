@@ -19,12 +19,15 @@ from heliograph_channels import ChannelProvider, DecisionState, Kind, Registrar,
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "plugin-guide.md").read_text()
 BUNDLED = (
+    "apns",
+    "fcm",
     "ses",
     "simulator",
     "smtp",
     "telnyx",
     "twilio",
     "webhook",
+    "webpush",
     "template",
 )  # the template is installed by whoever copies it, not by us
 

@@ -43,7 +43,18 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def test_bundled_plugins_come_through_the_same_door() -> None:
-    expected = {"ses", "simulator", "sms-telnyx", "sms-twilio", "smtp", "voice-twilio", "webhook"}
+    expected = {
+        "push-apns",
+        "push-fcm",
+        "ses",
+        "simulator",
+        "sms-telnyx",
+        "sms-twilio",
+        "smtp",
+        "voice-twilio",
+        "webhook",
+    }
+    expected |= {"webpush"}
     assert expected <= set(load_channels())
     assert "simulator" in load_registrars()
 

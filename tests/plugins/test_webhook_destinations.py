@@ -12,6 +12,7 @@ import pytest
 from heliograph_channel_webhook import WebhookChannel
 from heliograph_channels import Accepted, Rejected, RejectReason
 from heliograph_channels.destinations import Destination, Forbidden, url_problem
+from heliograph_channels.http_client import HttpClient
 from heliograph_channels.testing import RecordingContext
 from tests.plugins.http_peers import answering
 from tests.plugins.test_webhook import SECRET, Receiver, message, sender_for
@@ -281,3 +282,14 @@ async def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with Receiver().running() as receiver, sender_for(receiver.url) as sender:
         assert isinstance((await sender.send_batch([message()]))[0], Accepted)
+
+
+@pytest.mark.parametrize("target", ["https://other.example/x", "https://hook.example:8443/", "http://hook.example/"])
+async def test_a_call_never_leaves_for_another_host(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    names = Names(monkeypatch, hook_example=[["93.184.216.34"]], other_example=[["93.184.216.34"]])
+    destination = Destination("https://hook.example/", allowed=[], insecure_loopback=False)
+    client = HttpClient(timeout=1, connections=1)
+    with pytest.raises(Forbidden, match="another host"):
+        await destination.call(client, "POST", target=target, within=1)
+    await client.close()
+    assert names.asked == []
