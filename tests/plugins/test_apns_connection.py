@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from heliograph_channel_apns import connection as connections
 from heliograph_channel_apns import link as links
 from heliograph_channel_apns.frames import Frames, FramesBroken, GoAway
 from heliograph_channels import Accepted, PushContent, Rejected, RejectReason, SendResult, Unknown
+from heliograph_channels.http_client import NoAnswer, NotSent
 from tests.plugins.apns_peer import FakeApple
 from tests.plugins.http2_peer import Act, Exchange, tls_of
 from tests.plugins.smtp_servers import make_certificate
@@ -126,12 +128,25 @@ async def test_our_own_limit_holds_as_well(apple: FakeApple, certificate: tuple[
 
 
 async def test_a_call_that_gets_no_stream_in_time_was_not_sent(certificate: tuple[Path, Path]) -> None:
+    loop = asyncio.get_running_loop()
+    tls = ssl.create_default_context(cafile=str(certificate[0]))
+    tls.set_alpn_protocols(["h2"])
     async with FakeApple(most_streams=1).running(tls_of(certificate)) as apple:
         apple.acts(silent)
-        async with sender_for(apple, certificate, timeout=1) as sender:
-            first, second = await sender.send_batch([push(), push()])
-        assert isinstance(first, Unknown), first
-        assert later(second), second
+        connection = await connections.Connection.open("localhost", apple.port, tls, within=10, most_streams=10)
+        headers = [
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":authority", f"localhost:{apple.port}"),
+            (":path", "/x"),
+        ]
+        held = loop.create_task(connection.call(headers, b"x", ends=loop.time() + 60))
+        await until(lambda: len(apple.calls) == 1)
+        with pytest.raises(NotSent, match="no stream became free"):
+            await connection.call(headers, b"x", ends=loop.time() + 0.2)
+        await connection.close()
+        with pytest.raises(NoAnswer):
+            await held
         assert len(apple.calls) == 1
 
 

@@ -68,6 +68,7 @@ def hello(**fields: Any) -> PushContent:
         ({"action": "URL", "url": "https://a.example/"}, ALERT, {"pinpoint": {"url": "https://a.example/"}}),
         ({"correlation": {"campaign_id": "c1", "treatment_id": "0", "campaign_activity_id": "a1"}}, ALERT,
          {"pinpoint": {"openApp": "true", "campaign": {"campaign_id": "c1", "treatment_id": "0", "campaign_activity_id": "a1"}}}),
+        ({"correlation": {"campaign_id": "_DIRECT"}}, ALERT, OPENS),
         ({"correlation": {"journey_id": "j1", "journey_activity_id": "a1"}}, ALERT,
          {"pinpoint": {"openApp": "true", "journey": {"journey_id": "j1", "journey_activity_id": "a1"}}}),
         ({"silent": True, "data": {"a": "b"}, "sound": "bell", "badge": 1, "correlation": {"campaign_id": "c1"}},

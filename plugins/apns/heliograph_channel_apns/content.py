@@ -28,6 +28,8 @@ _TOPICS = {
     "pushtotalk": ".voip-ptt",
 }
 """What follows the bundle id in the topic, by push type."""
+_DIRECT = "_DIRECT"
+"""The campaign of a direct message on Android; iOS knows none (pinpoint-2 2.5)."""
 _OF_ALERTS = ("alert", "badge", "sound")
 
 
@@ -143,7 +145,7 @@ def _pinpoint(content: PushContent) -> dict[str, object]:
     pinpoint: dict[str, object] = {}
     journey = {name: value for name, value in content.correlation.items() if name.startswith("journey_")}
     campaign = {name: value for name, value in content.correlation.items() if name not in journey}
-    if campaign:
+    if campaign and campaign.get("campaign_id") != _DIRECT:
         pinpoint["campaign"] = campaign
     if journey:
         pinpoint["journey"] = journey

@@ -87,6 +87,7 @@ class PushContent:
     (`campaign_id`, `treatment_id`, `campaign_activity_id`); a channel puts them where that platform's SDK reads them.
     `time_to_live_seconds`: 0 = deliver now or never, None = the platform's default. `priority`: empty = the platform's
     default. `badge`: None leaves it as it is, 0 removes it. `push_type` is that of APNs; empty = what fits.
+    `restricted_package_name` is the only Android app that may get it; empty = any.
     """
 
     title: str = ""
