@@ -23,7 +23,7 @@ SINGLE = (
 LISTS = ("items", "Attributes.colors", "User.UserAttributes.tags", "none")
 NUMBERS = ("Metrics.score", "Metrics.zero", "Metrics.gone")
 LITERALS = ("'x y'", '"<i>"', "17", "5.5", "0", "-2", "true", "false", "''", "'17'", "null")
-SIGNS = ("'a'", "' '", "'-'", "\"'\"", "'ab'", "''")
+SIGNS = ("'a'", "' '", "'-'", '"\'"', "'ab'", "''")
 BLANKS = ("", "", " ", "\n", "\n  ", "  \n", "x", "<p>", "x\n", "\r\n")
 
 
@@ -195,7 +195,7 @@ class Maker:
             parts += self._tag(self._one(("else", "^"))) + self._body(place, depth)
         return parts + self._tag(f"/{end}")
 
-    def template(self, place: Place = Place(), depth: int = 3) -> str:  # noqa: B008 (frozen)
+    def template(self, place: Place = Place(), depth: int = 3) -> str:
         """A template, or the body of a block, with blocks up to so deep."""
         text = self._one(BLANKS)
         if depth > 1 and not place.partial and self._chance(4):
@@ -215,12 +215,12 @@ class Maker:
         item = place.inside("text", path, frame=True)
         match self._random.randrange(16):
             case 0 | 1 | 2:
-                return self._tag(self.single(place))
+                return self._tag(self.single(place)) + ","  # without a text between numbers JavaScript adds them up
             case 3 | 4 | 5:
-                return self._tag(self.call(place))
+                return self._tag(self.call(place)) + ","
             case 6:
                 inner = self._one((self.single(place), self.call(place)))
-                return self._one((f"{{{{{{{inner}}}}}}}", f"{{{{&{inner}}}}}"))
+                return self._one((f"{{{{{{{inner}}}}}}}", f"{{{{&{inner}}}}}")) + ","
             case 7:
                 return self._tag("! hm ")
             case 8:
@@ -231,29 +231,39 @@ class Maker:
                 test = self.condition(place)
                 name = test.split(" ", maxsplit=1)[0]
                 return self._tag(f"#{test}") + self._body(place, depth) + self._rest(name, place, depth)
-            case 10 | 11:
+            case 10 | 11 | 12:
                 params = ""
                 if not place.partial and self._chance(2):
                     names = (f"v{len(place.names)}", f"i{len(place.names)}")
                     params, item = f" as |{' '.join(names)}|", replace(item, names=(*place.names, *names))
                 head = self._tag(f"#each {path}{params}")
                 return head + self._body(item, depth) + self._rest("each", place, depth)
-            case 12 if not place.partial:
-                what, context = self._one((("@root.User.UserAttributes", "object"), (path, "list"), (f"{path}.[0]", "text")))
-                inside = place.inside(context, path)
-                if context == "object":
-                    inside = replace(inside, used=place.used)
-                    if "object" in place.contexts:
-                        return ""
-                return self._tag(f"#with {what}") + self._body(inside, depth) + self._rest("with", place, depth)
             case 13:
                 if self._chance(2):
                     return self._tag(f"#{path}") + self._body(item, depth) + self._rest(path, place, depth)
                 # Behind the {{else}} of an inverse section stands what is done with each item.
                 return self._tag(f"^{path}") + self._body(place, depth) + self._rest(path, item, depth, chains=False)
-            case 14 if not place.partial:
-                head = self._tag(f"#upper {path}.[1]")
-                return head + self._body(place.inside("text", path), depth) + self._rest("upper", place, depth)
+        return self._over(place, depth, path) if not place.partial and self._chance(2) else self._calls(place)
+
+    def _over(self, place: Place, depth: int, path: str) -> str:
+        """A block that changes the context but is no loop."""
+        kind = self._one(("object", "list", "text", "result"))
+        inside = place.inside("text" if kind == "result" else kind, path)
+        match kind:
+            case "object" if "object" in place.contexts:
+                return ""
+            case "object":
+                inside, head, word = replace(inside, used=place.used), "#with @root.User.UserAttributes", "with"
+            case "list":
+                head, word = f"#with {path}", "with"
+            case "text":
+                head, word = f"#with {path}.[0]", "with"
+            case _:
+                head, word = f"#upper {path}.[1]", "upper"
+        return self._tag(head) + self._body(inside, depth) + self._rest(word, place, depth)
+
+    def _calls(self, place: Place) -> str:
+        """A call of each partial that fits the place."""
         calls = ""
         for name, wanted in place.partials:
             if wanted == "given" and not place.partial:

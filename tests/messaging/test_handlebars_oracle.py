@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
 
@@ -31,10 +32,23 @@ def test_made_up_templates_render_as_handlebars_renders_them(depth: int, seed: i
     assert found == oracle.rendered(text, nested(values), html=html), (text, values)
 
     strict = compile_parts([Part("text", text, html=html)])
+    with suppress(RenderingFailed):
+        assert strict.render(row_of(strict, values), OCCASION) == (found,)
+
+
+@settings(max_examples=CASES // 5, deadline=None)
+@given(st.integers(0, 2**48))
+def test_made_up_templates_fail_strictly_only_for_a_variable_or_a_value_and_say_where(seed: int) -> None:
+    maker = Maker(Random(seed))
+    text, values = maker.template(), maker.data()
+    strict = compile_parts([Part("text", text)])
     try:
-        (again,) = strict.render(row_of(strict, values), OCCASION)
-    except RenderingFailed as failed:
-        assert failed.failure in (Failure.MISSING_VARIABLE, Failure.BAD_VALUE)
-        assert failed.site is not None
+        strict.render(row_of(strict, values), OCCASION)
+    except RenderingFailed as error:
+        failed = error
     else:
-        assert again == found
+        return
+    assert failed.failure in (Failure.MISSING_VARIABLE, Failure.BAD_VALUE)
+    assert failed.site is not None
+    line = text.split("\n")[failed.site.line - 1]
+    assert 0 < failed.site.column <= len(line)

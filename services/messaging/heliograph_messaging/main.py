@@ -113,7 +113,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     audience = SegmentsAudience(runtime.peer("segments"))
 
     # -- calls
-    previews = Previews(database, templates, audience, links)
+    previews = Previews(database, templates, audience, links, clock)
     runtime.add_servicer(
         templates_pb2_grpc.add_TemplateServiceServicer_to_server,
         TemplateServicer(Templates(database, templates, requests, clock, new_id), previews),

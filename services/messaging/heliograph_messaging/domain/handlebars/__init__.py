@@ -8,7 +8,7 @@ from heliograph_messaging.domain.handlebars.mistakes import (
     RenderingFailed,
     Site,
 )
-from heliograph_messaging.domain.handlebars.parts import Part, compile_parts
+from heliograph_messaging.domain.handlebars.parts import Part, compile_parts, source_of
 from heliograph_messaging.domain.handlebars.runtime import Occasion
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "Site",
     "compile_parts",
     "missing_variables",
+    "source_of",
 ]

@@ -29,22 +29,28 @@ def callable_of(helper: Helper) -> Callable[..., Value]:
     A missing value makes the result missing, unless the helper works with missing values. What it cannot work with
     fails a strict rendering, and is left out of a lenient one.
     """
-    taken = (*helper.parameters, *helper.options)
+    taken = [
+        (_CONVERSIONS[parameter.type], parameter.default, parameter.missing_too)
+        for parameter in (*helper.parameters, *helper.options)
+    ]
+    action, of_run = helper.action, helper.of_run
 
     def call(run: Run, site: int, *values: Any) -> Value:
         given: list[Any] = []
         try:
-            for parameter, value in zip(taken, values, strict=True):
+            size = STEP
+            for (convert, default, missing_too), value in zip(taken, values, strict=True):
                 if value is ABSENT:
-                    given.append(parameter.default)
-                elif value is None or (isinstance(value, list | tuple) and not value):
-                    if not parameter.missing_too:
+                    given.append(default)
+                elif value is None or value in _EMPTY:
+                    if not missing_too:
                         return None
                     given.append(None)
                 else:
-                    given.append(converted(value, parameter.type))
-            spend(run, STEP + sum(map(_size, given)))
-            result = helper.run(run, *given)
+                    size += _size(value)
+                    given.append(convert(value))
+            spend(run, size)
+            result = action(run, *given) if of_run else action(*given)
         except NoValue as error:
             if not run.strict:
                 return None
@@ -57,6 +63,9 @@ def callable_of(helper: Helper) -> Callable[..., Value]:
         return result
 
     return call
+
+
+_EMPTY: tuple[Sequence[str], ...] = ([], ())
 
 
 def _size(value: Any) -> int:

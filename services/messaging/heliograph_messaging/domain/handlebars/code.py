@@ -26,6 +26,9 @@ from heliograph_messaging.domain.handlebars.tree import Call, Expression, Litera
 from heliograph_messaging.domain.handlebars.values import NoValue
 from heliograph_messaging.domain.paths import PathProblem, Variable
 
+_SHAPES = {"html": "e", "json": "js", "line": "l"}
+"""What brings a value into a form when it is known only while a message is rendered."""
+
 
 class Problem(ValueError):
     """A mistake of the template; `at` is the place."""
@@ -82,7 +85,7 @@ class Shared:
         return self._last
 
     def slot(self, variable: Variable, form: str) -> str:
-        """Return the expression of a variable's value in a form: `raw`, `html` or `line`."""
+        """Return the expression of a variable's value in a form: `raw`, `html`, `json` or `line`."""
         return f"v[{self.slots.setdefault((variable, form), len(self.slots))}]"
 
 
@@ -220,7 +223,9 @@ class Coder:
         for index, parameter in enumerate(helper.parameters):
             written = call.arguments[index] if index < count else None
             codes.append(self._argument(helper, parameter, written, scope, top=top))
-        codes += [self._argument(helper, option, call.options.get(option.name), scope, top=top) for option in helper.options]
+        codes += [
+            self._argument(helper, option, call.options.get(option.name), scope, top=top) for option in helper.options
+        ]
         self.shared.uses_run = True
         self.counted = True
         alias = self.shared.helpers.setdefault(helper.name, f"h{len(self.shared.helpers)}")
@@ -267,7 +272,7 @@ class Coder:
 
     def shown(self, reference: Reference, expression: Expression, *, escaped: bool, top: bool) -> str:
         """Return an expression of the text that is rendered for a reference."""
-        form = self.form if escaped or self.form == "line" else "raw"
+        form = self.form if escaped or self.form in ("json", "line") else "raw"
         if isinstance(reference, OfVariables):
             return self._shown_variable(reference, expression, form, top=top)
         code = self._plain(reference, expression, Level.SOMETIMES)
@@ -281,7 +286,7 @@ class Coder:
             code = f"({code} or '')"
         if form != "raw" and reference.kind not in (Kind.NUMBER, Kind.FLAG):
             self.shared.uses_run = True
-            code = f"{'e' if form == 'html' else 'l'}(c, {code})"
+            code = f"{_SHAPES[form]}(c, {code})"
         self.counted = True
         return code
 
@@ -325,6 +330,13 @@ def helper_name(target: Path) -> str:
     return target.names[0].text if len(target.names) == 1 and not target.scoped and not target.data else ""
 
 
+def is_list(reference: Reference) -> bool:
+    """Tell whether a reference may have several values."""
+    if isinstance(reference, OfVariables):
+        return all(variable.index is None for variable in reference.candidates)
+    return isinstance(reference, OfCode) and reference.kind is Kind.MANY
+
+
 def constant(literal: Literal) -> OfCode:
     """Return the reference of a literal."""
     kinds: Mapping[type, Kind] = {str: Kind.TEXT, bool: Kind.FLAG, int: Kind.NUMBER, float: Kind.NUMBER}
@@ -335,7 +347,7 @@ def constant(literal: Literal) -> OfCode:
 def _nothing(reference: OfObject, expression: Expression, wanted: str) -> Problem:
     names = ".".join(reference.names)
     told = f"{_shown(expression)} is no {wanted}" + (f"; name one, as in {names}.x" if names else "")
-    return Problem(expression.at, told) if names else Nowhere(expression.at, told)
+    return Nowhere(expression.at, told)
 
 
 def may_miss(reference: Reference) -> bool:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from heliograph_messaging.domain.handlebars.code import Level, Use
-from heliograph_messaging.domain.handlebars.limits import MAX_OUTPUT
-from heliograph_messaging.domain.handlebars.mistakes import Site
 from heliograph_messaging.domain.handlebars.columns import prepare
+from heliograph_messaging.domain.handlebars.limits import FAIR_WORK, MAX_OUTPUT, MAX_PAGE_WORK, MAX_WORK
+from heliograph_messaging.domain.handlebars.mistakes import Site
 from heliograph_messaging.domain.handlebars.runtime import Occasion, Run, missing, too_long
 from heliograph_messaging.domain.paths import Variable
 
 Given: TypeAlias = str | Sequence[str] | None
 """What stands behind a variable: a text or None, of a variable that is `many` a sequence."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -59,7 +60,6 @@ class Compiled:
     bounds: tuple[Bound, ...]
     uses_run: bool
     function: Callable[[Sequence[Given], Run | None], tuple[str, ...]]
-    source: str
 
     def fields(self) -> list[str]:
         """Return the endpoint fields a page must carry as columns, sorted."""
@@ -88,6 +88,7 @@ class Page:
     def __init__(self, compiled: Compiled, columns: Sequence[list[Any]], count: int) -> None:
         """Take the columns, each with `count` entries."""
         self._compiled = compiled
+        self._work = MAX_PAGE_WORK
         prepared = [prepare(columns[slot.variable], slot.form) for slot in compiled.slots]
         rows = zip(*(column.values for column in prepared), strict=True)
         self._rows: Sequence[tuple[Any, ...]] = list(rows) if prepared else [()] * count
@@ -117,21 +118,34 @@ class Page:
             raise missing(compiled.sites[self._lacking[position]])
         row = self._rows[position]
         for bound in self._long:
-            if bound.fixed + sum(len(row[slot] or "") * times for slot, times in bound.occurrences.items()) > MAX_OUTPUT:
+            if (
+                bound.fixed + sum(len(row[slot] or "") * times for slot, times in bound.occurrences.items())
+                > MAX_OUTPUT
+            ):
                 raise too_long(bound.part)
-        run = Run(occasion, compiled.sites, strict=compiled.strict) if compiled.uses_run else None
-        return compiled.function(row, run)
+        if not compiled.uses_run:
+            return compiled.function(row, None)
+        # A page whose recipients all cost the most must not hold up the process: the later ones may do less.
+        work = max(min(MAX_WORK, self._work), FAIR_WORK)
+        run = Run(occasion, compiled.sites, strict=compiled.strict, work=work)
+        try:
+            return compiled.function(row, run)
+        finally:
+            self._work -= work - run.work
 
 
-def missing_variables(compiled: Compiled, available: Collection[str]) -> list[Missing]:
-    """Return the variables that a template renders and that are not among the available paths, in their order.
+def missing_variables(compiled: Compiled, available: Collection[str | Variable]) -> list[Missing]:
+    """Return the variables that a template renders and that are not among the available ones, in their order.
 
-    Variables that are only tested or gone through are none of them: `{{#if}}` and `{{#each}}` work without. Of those
-    looked up in several contexts one is enough. Pure; positions are those of the first place.
+    `available` holds paths, or variables where it matters which of several values there is. Variables that are only
+    tested or gone through are none of those returned: `{{#if}}` and `{{#each}}` work without. Of those looked up in several
+    contexts one is enough. Positions are those of the first place.
     """
     found: dict[Variable, Missing] = {}
     for use in compiled.uses:
-        if use.level is Level.TESTED or any(variable.path in available for variable in use.variables):
+        if use.level is Level.TESTED:
+            continue
+        if any(variable in available or variable.path in available for variable in use.variables):
             continue
         first, site = use.variables[0], use.site
         always = use.level is Level.ALWAYS

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from heliograph_messaging.domain.handlebars.code import Coder, Nowhere, Problem, Shared, constant, helper_name
+from heliograph_messaging.domain.handlebars.code import Coder, Nowhere, Problem, Shared, constant, helper_name, is_list
 from heliograph_messaging.domain.handlebars.limits import MAX_ITEMS, MAX_PARTIALS, MAX_STATEMENTS, STEP
 from heliograph_messaging.domain.handlebars.mistakes import Mistakes, shorten
 from heliograph_messaging.domain.handlebars.scopes import (
@@ -103,7 +103,7 @@ class PartCompiler:
     """Compiles one part."""
 
     def __init__(self, shared: Shared, mistakes: Mistakes, form: str) -> None:
-        """Take what all parts share, the part's mistakes, and its form: `html`, `line` or `raw`."""
+        """Take what all parts share, the part's mistakes, and its form: `html`, `json`, `line` or `raw`."""
         self._shared = shared
         self._mistakes = mistakes
         self._coder = Coder(shared, mistakes, form)
@@ -260,9 +260,7 @@ class PartCompiler:
             self._with_value(node, reference, call, scope, out)
             return
         reference = self._coder.reference(target, scope)
-        if isinstance(reference, OfVariables) and all(one.index is None for one in reference.candidates):
-            self._each(node, target, scope, out)
-        elif isinstance(reference, OfCode) and reference.kind is Kind.MANY:
+        if is_list(reference):
             self._each(node, target, scope, out)
         elif isinstance(reference, OfCode) and reference.kind is Kind.FLAG:
             self._choice(node, reference.code, scope, scope, out)
@@ -302,7 +300,7 @@ class PartCompiler:
         if isinstance(reference, OfObject):
             names = self._block_params(node.call, (reference,))
             self._choice(node, "True", scope.inside(reference, None, names), scope, out)
-        elif isinstance(reference, OfVariables) and all(one.index is None for one in reference.candidates):
+        elif isinstance(reference, OfVariables) and is_list(reference):
             # What is inside may want the values as a list or as a text, so it is given the variable itself.
             names = self._block_params(node.call, (reference,))
             test = self._coder.list_of(reference, argument)

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
-from heliograph_messaging.domain.handlebars.patterns import DAYS, MONTHS, BadPattern, Element, parse_pattern
 from heliograph_messaging.domain.handlebars.datereader import read
+from heliograph_messaging.domain.handlebars.patterns import DAYS, MONTHS, BadPattern, Element, parse_pattern
 from heliograph_messaging.domain.handlebars.values import NoValue
 
 _LONGEST_DATE = 64
@@ -109,11 +109,9 @@ def _offset(moment: datetime, *, colon: bool) -> str:
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{':' if colon else ''}{abs(minutes) % 60:02}"
 
 
-def _zone_name(moment: datetime, count: int) -> str:
+def _zone_name(moment: datetime) -> str:
     name = moment.tzname() or ""
-    return name if name and name[0].isalpha() and not name.startswith("UTC+") and not name.startswith("UTC-") else (
-        "GMT" + _offset(moment, colon=True)
-    )  # fmt: skip
+    return name if name[:1].isalpha() and not name.startswith(("UTC+", "UTC-")) else f"GMT{_offset(moment, colon=True)}"
 
 
 def _iso_offset(moment: datetime, count: int) -> str:
@@ -123,7 +121,7 @@ def _iso_offset(moment: datetime, count: int) -> str:
 
 
 _WRITERS: Mapping[str, Callable[[datetime, int], str]] = {
-    "G": lambda moment, count: "AD",
+    "G": lambda _moment, _count: "AD",
     "y": _year,
     "Y": _week_year_text,
     "M": _month,
@@ -135,7 +133,7 @@ _WRITERS: Mapping[str, Callable[[datetime, int], str]] = {
     "F": _number(lambda moment: (moment.day - 1) // 7 + 1),
     "E": _day_name,
     "u": _number(lambda moment: moment.isoweekday()),
-    "a": lambda moment, count: "AM" if moment.hour < 12 else "PM",
+    "a": lambda moment, _count: "AM" if moment.hour < 12 else "PM",
     "H": _number(lambda moment: moment.hour),
     "k": _number(lambda moment: moment.hour or 24),
     "K": _number(lambda moment: moment.hour % 12),
@@ -143,7 +141,7 @@ _WRITERS: Mapping[str, Callable[[datetime, int], str]] = {
     "m": _number(lambda moment: moment.minute),
     "s": _number(lambda moment: moment.second),
     "S": _number(lambda moment: moment.microsecond // 1000),
-    "z": _zone_name,
-    "Z": lambda moment, count: _offset(moment, colon=False),
+    "z": lambda moment, _count: _zone_name(moment),
+    "Z": lambda moment, _count: _offset(moment, colon=False),
     "X": _iso_offset,
 }

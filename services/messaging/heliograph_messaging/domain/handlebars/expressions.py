@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heliograph_messaging.domain.handlebars.lexer import Token
-from heliograph_messaging.domain.handlebars.limits import MAX_ARGUMENTS, MAX_NUMBER, MAX_SUBEXPRESSIONS
+from heliograph_messaging.domain.handlebars.limits import MAX_ARGUMENTS, MAX_NUMBER, MAX_SEGMENTS, MAX_SUBEXPRESSIONS
 from heliograph_messaging.domain.handlebars.tree import Call, Constant, Expression, Literal, Name, Path
 
 _NAMES = ("name", "segment")
@@ -94,6 +94,8 @@ class _Reader:
             separator = self._next()
             if not self._peek(*_NAMES):
                 raise Unreadable(separator.at, f"a name is missing behind {original}{separator.text}")
+            if len(segments) == MAX_SEGMENTS:
+                raise Unreadable(at, f"a path has at most {MAX_SEGMENTS} segments")
             segment = self._next()
             original += separator.text + segment.text
             segments.append(segment)

@@ -75,6 +75,7 @@ OPENINGS = (
     ("decoration", re.compile(r"\{\{~?\*")),
     ("value", re.compile(r"\{\{~?")),
 )
+_PLAIN = re.compile(rf"\{{\{{(?![{BLANK}{{~>#/^&*e])")
 _AHEAD = rf"(?=[~}}{BLANK})])"
 _LITERALS = (
     ("boolean", re.compile(rf"(?:true|false){_AHEAD}")),
@@ -87,7 +88,9 @@ _DOT = re.compile(rf"\.(?=[=~}}{BLANK}/.)|])")
 _SPACE = re.compile(rf"[{BLANK}]+")
 _NAME = re.compile(rf"[^{BLANK}!\"#%-,./;->@\[-\^`{{-~]+(?=[=~}}{BLANK}/.)|])")
 _SEGMENT = re.compile(r"\[((?:[^\]\\]|\\\]|\\)*)\]")
-_CLOSE = re.compile(r"(\})?(~)?\}\}")
+# Braces behind the two that close are text: JSON has them behind values. handlebars.js refuses them.
+_CLOSE = re.compile(r"(~)?\}\}")
+_CLOSE_THREE = re.compile(r"\}(~)?\}\}")
 _COMMENT = re.compile(r"\{\{~?!")
 
 
@@ -149,7 +152,9 @@ def _comment(text: str, start: int, mistakes: Mistakes) -> tuple[Piece, int] | N
 
 
 def _tag(text: str, start: int, mistakes: Mistakes) -> tuple[Tag, int]:
-    kind, opening = next((kind, found) for kind, pattern in OPENINGS if (found := pattern.match(text, start)))
+    kind, opening = "value", _PLAIN.match(text, start)
+    if opening is None:
+        kind, opening = next((kind, found) for kind, pattern in OPENINGS if (found := pattern.match(text, start)))
     before = text.startswith("~", start + 2)
     if kind == "raw block":
         mistakes.add(start, "{{{{ }}}} is not supported; use two or three braces")
@@ -162,15 +167,13 @@ def _tag(text: str, start: int, mistakes: Mistakes) -> tuple[Tag, int]:
     tokens: list[Token] = []
     position = opening.end()
     while True:
-        if close := _CLOSE.match(text, position):
+        if close := (_CLOSE_THREE if kind == "unescaped" else _CLOSE).match(text, position):
             end = close.end()
-            written = text[start:end]
-            # Four braces are one token of handlebars.js, which nothing but a raw block has a use for.
-            bad = text.startswith("}}}}", position) or bool(close[1]) != (kind == "unescaped")
-            if bad:
-                wanted, shown = ("}}}", "{{{") if kind == "unescaped" else ("}}", "{{")
-                mistakes.add(start, f"{shown} is to be closed by {wanted}: {shorten(written)}")
-            return Tag(kind, tuple(tokens), Strip(before, close[2] == "~"), start, written, bad), end
+            strip = Strip(before, close[1] == "~")
+            return Tag(kind, tuple(tokens), strip, start, text[start:end]), end
+        if text.startswith("}}", position):
+            mistakes.add(start, f"{{{{{{ is to be closed by }}}}}}: {shorten(text[start : position + 2])}")
+            return Tag(kind, (), Strip(), start, text[start : position + 2], bad=True), position + 2
         token, position = _token(text, position)
         if token is None:
             continue

@@ -14,7 +14,7 @@ MAX_ERRORS: Final = 50
 MAX_CHARACTERS: Final = 600_000
 """Characters of one part (pinpoint-1 6.3)."""
 
-MAX_TAGS: Final = 20_000
+MAX_TAGS: Final = 5_000
 """Expressions between braces in one part."""
 
 MAX_BLOCKS: Final = 16
@@ -26,6 +26,9 @@ MAX_BRANCHES: Final = 100
 MAX_SUBEXPRESSIONS: Final = 16
 """Parentheses inside of parentheses."""
 
+MAX_SEGMENTS: Final = 20
+"""Segments of one path."""
+
 MAX_ARGUMENTS: Final = 50
 """Arguments of one helper, hash arguments counted too."""
 
@@ -35,7 +38,7 @@ MAX_NUMBER: Final = 10**15
 MAX_PARTIALS: Final = 16
 """Inline partials that use each other, one inside the other."""
 
-MAX_STATEMENTS: Final = 60_000
+MAX_STATEMENTS: Final = 20_000
 """Nodes of the compiled template. A partial counts again for each kind of place it is used in."""
 
 MAX_ITEMS: Final = 15
@@ -46,6 +49,12 @@ MAX_OUTPUT: Final = 1_000_000
 
 MAX_WORK: Final = 5_000_000
 """Units of work of one rendering: about one for each character that a helper reads or writes."""
+
+MAX_PAGE_WORK: Final = 50_000_000
+"""Units of work of all renderings of a page together; when they are used up, the rest gets FAIR_WORK each."""
+
+FAIR_WORK: Final = 50_000
+"""Units of work that every rendering of a page gets, whatever the others did."""
 
 STEP: Final = 20
 """Units of work of one node in a loop or partial, and of one call of a helper besides its characters."""

@@ -25,12 +25,22 @@ from heliograph_messaging.domain.handlebars.whitespace import strip_whitespace
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text to compile. `html`: values are escaped. `one_line`: values lose line breaks (an e-mail subject)."""
+    """One text to compile.
+
+    `html`: values are escaped. `one_line`: values lose line breaks (an e-mail subject). `json`: values are escaped as in
+    JSON strings, with three braces too (a raw push payload).
+    """
 
     name: str
     text: str
     html: bool = False
     one_line: bool = False
+    json: bool = False
+
+    @property
+    def form(self) -> str:
+        """The form its values are rendered in."""
+        return "json" if self.json else "line" if self.one_line else "html" if self.html else "raw"
 
 
 def compile_parts(parts: Sequence[Part], *, strict: bool = True) -> Compiled:
@@ -41,23 +51,7 @@ def compile_parts(parts: Sequence[Part], *, strict: bool = True) -> Compiled:
     Raises:
         DoesNotCompile: with every mistake in every part, at most 50.
     """
-    errors: list[CompileError] = []
-    shared = Shared(strict)
-    body: list[str] = []
-    bounds: list[Bound] = []
-    for number, part in enumerate(parts):
-        mistakes = Mistakes(part.name, part.text, errors)
-        form = "line" if part.one_line else "html" if part.html else "raw"
-        lines, length = _compile(part, f"r{number}", PartCompiler(shared, mistakes, form), mistakes)
-        body += lines
-        if length is not None:
-            bounds.append(Bound(part.name, *length))
-    if errors:
-        order = {part.name: index for index, part in enumerate(parts)}
-        errors.sort(key=lambda error: (order[error.part], error.line, error.column))
-        raise DoesNotCompile(errors[:MAX_ERRORS])
-    results = "".join(f"r{number}, " for number in range(len(parts)))
-    source = "\n".join([*shared.functions, "def render(v, c):", *body, f" return ({results})", ""])
+    source, shared, bounds = _generate(parts, strict=strict)
     namespace = _namespace(shared.helpers)
     exec(compile(source, "<template>", "exec"), namespace)  # noqa: S102 (see the module's first lines)
     variables = list(dict.fromkeys(variable for variable, _ in shared.slots))
@@ -73,8 +67,35 @@ def compile_parts(parts: Sequence[Part], *, strict: bool = True) -> Compiled:
         bounds=tuple(bounds),
         uses_run=shared.uses_run,
         function=namespace["render"],
-        source=source,
     )
+
+
+def source_of(parts: Sequence[Part], *, strict: bool = True) -> str:
+    """Return the Python source that a template becomes, to look at.
+
+    Raises:
+        DoesNotCompile: with every mistake in every part, at most 50.
+    """
+    return _generate(parts, strict=strict)[0]
+
+
+def _generate(parts: Sequence[Part], *, strict: bool) -> tuple[str, Shared, list[Bound]]:
+    errors: list[CompileError] = []
+    shared = Shared(strict)
+    body: list[str] = []
+    bounds: list[Bound] = []
+    for number, part in enumerate(parts):
+        mistakes = Mistakes(part.name, part.text, errors)
+        lines, length = _compile(part, f"r{number}", PartCompiler(shared, mistakes, part.form), mistakes)
+        body += lines
+        if length is not None:
+            bounds.append(Bound(part.name, *length))
+    if errors:
+        order = {part.name: index for index, part in enumerate(parts)}
+        errors.sort(key=lambda error: (order[error.part], error.line, error.column))
+        raise DoesNotCompile(errors[:MAX_ERRORS])
+    results = "".join(f"r{number}, " for number in range(len(parts)))
+    return "\n".join([*shared.functions, "def render(v, c):", *body, f" return ({results})", ""]), shared, bounds
 
 
 def _compile(
@@ -105,6 +126,7 @@ def _namespace(helpers: Mapping[str, str]) -> dict[str, Any]:
         "f": runtime.filled,
         "ind": runtime.indented,
         "j": runtime.joined,
+        "js": runtime.quoted,
         "l": runtime.lined,
         "ls": runtime.listed,
         "lt": runtime.less,
@@ -130,5 +152,3 @@ def _numeric(value: str | None) -> Value:
 def _present_or_zero(value: Value) -> bool:
     """Test with `includeZero=true`."""
     return bool(value) or (value == 0 and value is not False)
-
-

@@ -50,7 +50,9 @@ def parse_pattern(written: str) -> tuple[Element, ...]:
             found.append(("'", match[1].replace("''", "'") or "'"))
         elif match[2]:
             if match[2] not in _LETTERS:
-                raise BadPattern(f"the letter {match[2]} means nothing in a date pattern; put fixed text in apostrophes")
+                raise BadPattern(
+                    f"the letter {match[2]} means nothing in a date pattern; put fixed text in apostrophes"
+                )
             found.append((match[2], len(match[0])))
         else:
             found.append(("'", match[0]))

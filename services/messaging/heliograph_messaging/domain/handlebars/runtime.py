@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from heliograph_messaging.domain.handlebars.limits import MAX_OUTPUT, MAX_WORK
+from heliograph_messaging.domain.handlebars.limits import MAX_OUTPUT
 from heliograph_messaging.domain.handlebars.mistakes import Failure, RenderingFailed, Site
 from heliograph_messaging.domain.handlebars.values import Value, before, same, text_of
 
@@ -30,15 +31,15 @@ class Occasion:
 class Run:
     """One rendering: what it may still cost, and how many UUIDs it has given out."""
 
-    __slots__ = ("now", "message_id", "sites", "strict", "uuids", "work")
+    __slots__ = ("message_id", "now", "sites", "strict", "uuids", "work")
 
-    def __init__(self, occasion: Occasion, sites: Sequence[Site], *, strict: bool) -> None:
-        """Begin with the whole budget."""
+    def __init__(self, occasion: Occasion, sites: Sequence[Site], *, strict: bool, work: int) -> None:
+        """Take what it may depend on and the units of work it may do."""
         self.now = occasion.now
         self.message_id = occasion.message_id
         self.sites = sites
         self.strict = strict
-        self.work = MAX_WORK
+        self.work = work
         self.uuids = 0
 
 
@@ -63,6 +64,11 @@ def one_line(value: str) -> str:
     return _CONTROL.sub(" ", value)
 
 
+def json_string(value: str) -> str:
+    """Return what stands for a value between the quotes of a JSON string."""
+    return json.dumps(value, ensure_ascii=False)[1:-1]
+
+
 # -- called by generated code, under one letter each ------------------------------------------------------------------
 
 
@@ -76,6 +82,12 @@ def lined(run: Run, value: str) -> str:
     """Make a value one line that is known only here."""
     spend(run, len(value))
     return one_line(value)
+
+
+def quoted(run: Run, value: str) -> str:
+    """Escape a value for a JSON string that is known only here."""
+    spend(run, len(value))
+    return json_string(value)
 
 
 def present(run: Run, value: Value, site: int) -> Value:

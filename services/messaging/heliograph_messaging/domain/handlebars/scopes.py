@@ -76,7 +76,9 @@ class Scope:
     partials: Mapping[str, Definition] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
 
-    def inside(self, context: Reference, frame: Frame | None = None, names: Mapping[str, Reference] | None = None) -> Scope:
+    def inside(
+        self, context: Reference, frame: Frame | None = None, names: Mapping[str, Reference] | None = None
+    ) -> Scope:
         """Return the scope of a block's body."""
         return replace(
             self,

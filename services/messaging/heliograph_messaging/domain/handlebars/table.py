@@ -54,12 +54,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """One helper. `run` is given the run and a value for each parameter and option, in that order."""
+    """One helper. `action` is given a value for each parameter and option, in that order; the run first if `of_run`."""
 
     name: str
     parameters: tuple[Parameter, ...]
-    run: Callable[..., Value]
+    action: Callable[..., Value]
     options: tuple[Parameter, ...] = ()
+    of_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +117,20 @@ def _uuid(run: Run) -> str:
     return encodings.nth_uuid(run.message_id, run.uuids)
 
 
-def _lookup(run: Run, items: list[str], index: Value) -> str | None:
-    if isinstance(index, bool) or not (isinstance(index, int) or (isinstance(index, str) and index.isdecimal())):
-        return None
-    return element(items, int(index)) if len(str(index)) < 4 else None
+def _lookup(items: list[str], index: Value) -> str | None:
+    # Nothing but a number from 0 on finds anything: there are no names to look up.
+    written = str(index) if isinstance(index, int | str) and not isinstance(index, bool) else ""
+    return element(items, int(written)) if len(written) < 4 and written.isascii() and written.isdigit() else None
 
 
 def _padded(name: str, pad: Callable[[str, int, str], str]) -> Helper:
-    def run(run: Run, text: str, size: Any, sign: Any, named_size: Any, named_sign: Any) -> str:
+    def action(text: str, size: Any, sign: Any, named_size: Any, named_sign: Any) -> str:
         return pad(text, next(s for s in (size, named_size, 0) if s is not None), sign or named_sign or " ")
 
     return Helper(
         name,
         (_TEXT, _optional("size", Type.WHOLE), _optional("pad", Type.TEXT)),
-        run,
+        action,
         (_optional("size", Type.WHOLE), _optional("pad", Type.TEXT)),
     )
 
@@ -139,15 +140,15 @@ def _optional(name: str, type: Type, default: Any = None) -> Parameter:
 
 
 def _of_text(name: str, change: Callable[[str], Value]) -> Helper:
-    return Helper(name, (_TEXT,), lambda run, text: change(text))
+    return Helper(name, (_TEXT,), change)
 
 
 def _of_number(name: str, change: Callable[[float], Value]) -> Helper:
-    return Helper(name, (_NUMBER,), lambda run, number: change(number))
+    return Helper(name, (_NUMBER,), change)
 
 
 def _of_numbers(name: str, change: Callable[[float, float], Value]) -> Helper:
-    return Helper(name, (_NUMBER, _NUMBER), lambda run, left, right: change(left, right))
+    return Helper(name, (_NUMBER, _NUMBER), change)
 
 
 _TEXT = Parameter("text", Type.TEXT)
@@ -160,7 +161,7 @@ HELPERS: Mapping[str, Helper] = {
         Helper(
             "abbreviate",
             (_TEXT, Parameter("length", Type.WHOLE)),
-            lambda run, text, length: texts.abbreviate(text, length),
+            texts.abbreviate,
         ),
         _of_text("capitalize", texts.capitalize),
         _of_text("capitalizeFirst", texts.capitalize_first),
@@ -169,7 +170,7 @@ HELPERS: Mapping[str, Helper] = {
         _padded("center", texts.center),
         _padded("ljust", texts.ljust),
         _padded("rjust", texts.rjust),
-        Helper("cut", (_TEXT, _optional("what", Type.TEXT, " ")), lambda run, text, what: texts.cut(text, what)),
+        Helper("cut", (_TEXT, _optional("what", Type.TEXT, " ")), texts.cut),
         Helper(
             "dateFormat",
             (Parameter("date", Type.TEXT), _optional("outputFormat", Type.PATTERN)),
@@ -180,38 +181,39 @@ HELPERS: Mapping[str, Helper] = {
                 _optional("format", Type.PATTERN),
                 _TZ,
             ),
+            of_run=True,
         ),
-        Helper("now", (_optional("format", Type.PATTERN),), _now, (_TZ,)),
+        Helper("now", (_optional("format", Type.PATTERN),), _now, (_TZ,), of_run=True),
         Helper(
             "inflect",
             (_NUMBER, Parameter("singular", Type.TEXT), Parameter("plural", Type.TEXT)),
-            lambda run, number, singular, plural, count: texts.inflect(number, singular, plural, count),
+            texts.inflect,
             (_optional("includeCount", Type.FLAG, default=False),),
         ),
         Helper(
             "join",
             (Parameter("list", Type.LIST), Parameter("separator", Type.TEXT)),
-            lambda run, items, separator, prefix, suffix: texts.join(items, separator, prefix, suffix),
+            texts.join,
             (_optional("prefix", Type.TEXT, ""), _optional("suffix", Type.TEXT, "")),
         ),
         Helper("lookup", (Parameter("list", Type.LIST), Parameter("index", Type.ANY, missing_too=True)), _lookup),
-        Helper("ordinalize", (Parameter("number", Type.INTEGER),), lambda run, number: numbers.ordinalize(number)),
+        Helper("ordinalize", (Parameter("number", Type.INTEGER),), numbers.ordinalize),
         Helper(
             "replace",
             (_TEXT, Parameter("what", Type.TEXT), Parameter("by", Type.TEXT)),
-            lambda run, text, what, by: texts.replace(text, what, by),
+            texts.replace,
         ),
         _of_text("slugify", texts.slugify),
         _of_text("stripTags", texts.strip_tags),
         Helper(
             "substring",
             (_TEXT, Parameter("start", Type.WHOLE), _optional("end", Type.WHOLE)),
-            lambda run, text, start, end: texts.substring(text, start, end),
+            texts.substring,
         ),
         Helper(
             "yesno",
             (Parameter("value", Type.ANY, missing_too=True),),
-            lambda run, value, yes, no, maybe: texts.yes_or_no(value, yes, no, maybe),
+            texts.yes_or_no,
             (
                 _optional("yes", Type.TEXT, "yes"),
                 _optional("no", Type.TEXT, "no"),
@@ -231,7 +233,7 @@ HELPERS: Mapping[str, Helper] = {
         _of_text("md5", encodings.md5),
         _of_text("sha256", encodings.sha256),
         _of_text("sha512", encodings.sha512),
-        Helper("uuid", (), _uuid),
+        Helper("uuid", (), _uuid, of_run=True),
     )
 }
 
