@@ -1,4 +1,4 @@
-"""Handlebars for messages."""
+"""Handlebars for messages: `compile_parts` makes a `Compiled`, that renders. See README.md for how, and what differs."""
 
 from heliograph_messaging.domain.handlebars.compiled import Compiled, Missing, Page, missing_variables
 from heliograph_messaging.domain.handlebars.mistakes import (
