@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.figures import Figure, shown, write
 from benchmarks.machine import this_machine
 
-AREAS = ("segments", "audience", "messaging", "mail", "smpp", "journeys", "analytics", "suite")
+AREAS = ("segments", "audience", "messaging", "templates", "mail", "smpp", "journeys", "analytics", "suite")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

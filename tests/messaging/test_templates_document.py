@@ -29,9 +29,7 @@ def test_each_example_becomes_the_text_beside_it(template: str, rendered: str) -
 
 def test_the_document_has_an_example_of_every_helper_and_block() -> None:
     written = " ".join(template for template, _ in ROWS)
-    missing = {
-        name for name in (*HELPERS, *CONDITIONS, *BLOCKS) if not re.search(rf"(?:\{{\{{#?|\(){name}\b", written)
-    }
+    missing = {name for name in (*HELPERS, *CONDITIONS, *BLOCKS) if not re.search(rf"(?:\{{\{{#?|\(){name}\b", written)}
     assert not missing
 
 
