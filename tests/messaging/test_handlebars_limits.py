@@ -8,8 +8,11 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from heliograph_messaging.domain.handlebars import (
     Compiled,
@@ -21,6 +24,7 @@ from heliograph_messaging.domain.handlebars import (
     limits,
     source_of,
 )
+from heliograph_messaging.domain.handlebars.table import CONDITIONS
 from tests.messaging.templating import OCCASION, render, row_of
 
 pytestmark = pytest.mark.unit
@@ -91,49 +95,38 @@ def test_generated_source_holds_the_author_s_text_only_as_literals() -> None:
     outside = re.sub(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", "''", source)
     assert "import" not in outside
     names = set(re.findall(r"[A-Za-z_][A-Za-z_0-9]*", outside))
-    known = {
-        "def",
-        "render",
-        "return",
-        "if",
-        "else",
-        "elif",
-        "for",
-        "in",
-        "not",
-        "and",
-        "or",
-        "is",
-        "None",
-        "True",
-        "False",
-        "pass",
-    }
-    known |= {
-        "v",
-        "c",
-        "o",
-        "z",
-        "at",
-        "e",
-        "en",
-        "eq",
-        "f",
-        "ind",
-        "j",
-        "join",
-        "l",
-        "ls",
-        "lt",
-        "n",
-        "nu",
-        "q",
-        "s",
-        "t",
-        "tz",
-    }
+    known = set("def render return if else elif for in not and or is None True False pass".split())
+    known |= set("v c o z e en eq f ind j join l lt n nu q s t tz".split())
     assert {name for name in names if not re.fullmatch(r"[hfilnxpbr][0-9]+", name)} <= known
     assert "." not in outside.replace("''.join", "")
+
+
+ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=80)  # lone surrogates and NUL among them
+CALLS = [
+    "abbreviate v 5", "capitalize v", "capitalizeFirst v", "lower v", "upper v", "center v size=90 pad=w", "ljust v 90 w",
+    "rjust v w", "cut v w", "replace v w v", "slugify v", "stripTags v", "substring v 1 w", "join l v prefix=w", "lookup l v",
+    "inflect v w w includeCount=w", "ordinalize v", "yesno v", "add v w", "divide v w", "modulo v w", "round v",
+    "encode64 v", "decode64 v", "md5 v", "sha256 v", "sha512 v", "dateFormat v", "dateFormat v inputFormat=w",
+    "dateFormat '2020-09-19T18:30:00Z' w", "now v tz=w", "eq v w", "lt v w", "gte v w", "and v w",
+]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from(CALLS),
+    ANY_TEXT,
+    st.one_of(ANY_TEXT, st.sampled_from(["0", "-0", "1e308", "NaN", "inf", "٣", "9" * 64])),
+)
+def test_helpers_take_any_text_there_is(call: str, v: str, w: str) -> None:
+    text = f"{{{{{call}}}}}{{{{#{call}}}}}{{{{this}}}}{{{{v}}}}{{{{/{call.split()[0]}}}}}"
+    text = text.replace("{{this}}", "") if call.split()[0] in CONDITIONS else text
+    compiled = compile_parts([Part("html", text, html=True), Part("subject", text, one_line=True)], strict=False)
+    html, subject = compiled.render(row_of(compiled, {"v": [v], "w": [w], "l": [v, w]}), OCCASION)
+    assert "<" not in html
+    assert "\n" not in subject
+    with suppress(RenderingFailed):
+        strict = compile_parts([Part("html", text, html=True)])
+        assert strict.render(row_of(strict, {"v": [v], "w": [w], "l": [v, w]}), OCCASION) == (html,)
 
 
 # -- work, output, depth ------------------------------------------------------------------------------------------------

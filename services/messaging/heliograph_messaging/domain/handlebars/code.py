@@ -103,8 +103,8 @@ class Coder:
 
     # -- references -------------------------------------------------------------------------------------------------
 
-    def reference(self, expression: Expression, scope: Scope) -> Reference:
-        """Return what an argument is.
+    def reference(self, expression: Expression, scope: Scope, *, top: bool = False) -> Reference:
+        """Return what an argument is. `top`: it is looked at whatever the values are.
 
         Raises:
             Problem: it is nothing.
@@ -118,7 +118,7 @@ class Coder:
                 raise Nowhere(expression.at, f"{shorten(expression.original)} {problem}") from problem
         if not isinstance(expression.target, Path):
             raise Problem(expression.at, "a helper is a name")
-        return self.helper(expression, expression.target, scope, top=False)
+        return self.helper(expression, expression.target, scope, top=top)
 
     def helper(self, call: Call, target: Path, scope: Scope, *, top: bool) -> OfCode:
         """Return the result of a helper.
@@ -165,18 +165,16 @@ class Coder:
         for name, expression in call.options.items():
             reference = self.reference(expression, scope)
             parts[name] = self._plain(reference, expression, Level.SOMETIMES)
-            optional = optional or not isinstance(reference, OfCode) or reference.optional
+            if may_miss(reference):
+                optional = not self.shared.strict
+                if self.shared.strict:
+                    parts[name] = self.demanded(parts[name], reference, expression)
         return OfCode(f"({parts['yes']} if {code} else {parts['no']})", Kind.ANY, optional)
 
     # -- values -----------------------------------------------------------------------------------------------------
 
-    def many(self, expression: Expression, scope: Scope) -> tuple[str, Reference]:
-        """Return an expression of a list, and what it comes from; of what is no list it is empty."""
-        reference = self.reference(expression, scope)
-        return self.list_of(reference, expression), reference
-
     def list_of(self, reference: Reference, expression: Expression) -> str:
-        """Return an expression of a reference's list."""
+        """Return an expression of a reference's list; of what is no list it is empty."""
         if isinstance(reference, OfVariables):
             self.use(reference, expression.at, Level.TESTED)
             many = [Variable(one.path, one.index, many=True) for one in reference.candidates if one.index is None]
@@ -186,7 +184,7 @@ class Coder:
             return slots[0] if len(slots) == 1 else f"({' or '.join(slots)})"
         if isinstance(reference, OfObject):
             raise _nothing(reference, expression, "list")
-        return reference.code if reference.kind is Kind.MANY else "()"
+        return "()"
 
     def _plain(self, reference: Reference, expression: Expression, level: Level, *, exact: bool = False) -> str:
         """Return an expression of a value. `exact`: numbers stay as they are written."""
@@ -196,7 +194,7 @@ class Coder:
             return self._first([f"nu({slot})" if number and not exact else slot for slot, number in slots])
         if isinstance(reference, OfObject):
             raise _nothing(reference, expression, "value")
-        return f"ls({reference.code})" if reference.kind is Kind.MANY else reference.code
+        return reference.code
 
     def _first(self, codes: list[str]) -> str:
         code = codes[-1]
@@ -239,9 +237,9 @@ class Coder:
             return "z"
         if isinstance(expression, Literal):
             self._check_literal(helper, parameter, expression)
-        reference = self.reference(expression, scope)
+        reference = self.reference(expression, scope, top=top)
         level = Level.TESTED if parameter.missing_too else Level.ALWAYS if top else Level.SOMETIMES
-        if parameter.type is Type.LIST and not (isinstance(reference, OfCode) and reference.kind is not Kind.MANY):
+        if parameter.type is Type.LIST and not isinstance(reference, OfCode):
             code = self.list_of(reference, expression)
             if code != "()":
                 if isinstance(reference, OfVariables):
@@ -280,7 +278,7 @@ class Coder:
             raise AssertionError("an object has no text")
         if self.shared.strict and may_miss(reference):
             code = self.demanded(code, reference, expression)
-        if reference.kind is Kind.MANY or reference.kind is not Kind.TEXT:
+        if reference.kind is not Kind.TEXT:
             code = f"s({code})"
         elif may_miss(reference) and not self.shared.strict:
             code = f"({code} or '')"
@@ -332,9 +330,7 @@ def helper_name(target: Path) -> str:
 
 def is_list(reference: Reference) -> bool:
     """Tell whether a reference may have several values."""
-    if isinstance(reference, OfVariables):
-        return all(variable.index is None for variable in reference.candidates)
-    return isinstance(reference, OfCode) and reference.kind is Kind.MANY
+    return isinstance(reference, OfVariables) and all(variable.index is None for variable in reference.candidates)
 
 
 def constant(literal: Literal) -> OfCode:

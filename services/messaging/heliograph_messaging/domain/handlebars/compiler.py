@@ -6,12 +6,12 @@ nested ends in time; each partial becomes a function for each kind of place it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 
 from heliograph_messaging.domain.handlebars.code import Coder, Nowhere, Problem, Shared, constant, helper_name, is_list
 from heliograph_messaging.domain.handlebars.limits import MAX_ITEMS, MAX_PARTIALS, MAX_STATEMENTS, STEP
+from heliograph_messaging.domain.handlebars.lines import Lines
 from heliograph_messaging.domain.handlebars.mistakes import Mistakes, shorten
 from heliograph_messaging.domain.handlebars.scopes import (
     Definition,
@@ -37,66 +37,9 @@ from heliograph_messaging.domain.handlebars.tree import (
     Program,
 )
 
-_DEEPEST = 80
-"""Levels of indentation of the generated code; Python's own bound is 100."""
-
 
 class _Stop(Exception):
     """A bound is passed; the mistake is noted."""
-
-
-class _Lines:
-    """Lines of code, and the pieces of text not written into them yet."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.pieces: list[str] = []
-        self.fixed = 0
-        self._level = 1
-        self._text: list[str] = []
-
-    def text(self, text: str) -> None:
-        self._text.append(text)
-        self.fixed += len(text)
-
-    def piece(self, code: str) -> None:
-        self._settle()
-        self.pieces.append(code)
-
-    def _settle(self) -> None:
-        if self._text:
-            self.pieces.append(repr("".join(self._text)))
-            self._text.clear()
-
-    def take(self) -> list[str]:
-        self._settle()
-        pieces, self.pieces = self.pieces, []
-        return pieces
-
-    def flush(self) -> None:
-        if pieces := self.take():
-            self.lines.append(f"{' ' * self._level}o += ({''.join(f'{piece}, ' for piece in pieces)})")
-
-    def line(self, code: str) -> None:
-        self.flush()
-        self.lines.append(" " * self._level + code)
-
-    @contextmanager
-    def block(self, head: str) -> Iterator[None]:
-        self.line(head)
-        self._level += 1
-        before = len(self.lines)
-        try:
-            yield
-            self.flush()
-            if len(self.lines) == before:
-                self.line("pass")
-        finally:
-            self._level -= 1
-
-    @property
-    def deep(self) -> bool:
-        return self._level > _DEEPEST
 
 
 class PartCompiler:
@@ -118,7 +61,7 @@ class PartCompiler:
 
         That is the length of the fixed text and how often each slot occurs at most; None when the code itself counts.
         """
-        out = _Lines()
+        out = Lines()
         try:
             self._body(program, Scope(), out, top=True)
         except _Stop:
@@ -138,7 +81,7 @@ class PartCompiler:
 
     # -- statements -------------------------------------------------------------------------------------------------
 
-    def _body(self, program: Program, scope: Scope, out: _Lines, *, top: bool) -> None:
+    def _body(self, program: Program, scope: Scope, out: Lines, *, top: bool) -> None:
         scope = self._with_partials(program, scope)
         for node in program.body:
             self._shared.statements += 1
@@ -176,7 +119,7 @@ class PartCompiler:
             partials[node.name] = Definition(node, partials, scope.hidden | scope.names.keys())
         return replace(scope, partials=partials)
 
-    def _mustache(self, node: Mustache, scope: Scope, out: _Lines, *, top: bool) -> None:
+    def _mustache(self, node: Mustache, scope: Scope, out: Lines, *, top: bool) -> None:
         call = node.call
         target = call.target
         if isinstance(target, Literal):
@@ -189,7 +132,7 @@ class PartCompiler:
             reference = self._coder.reference(target, scope)
         out.piece(self._coder.shown(reference, call if not call.bare else target, escaped=node.escaped, top=top))
 
-    def _block(self, node: Block, scope: Scope, out: _Lines) -> None:
+    def _block(self, node: Block, scope: Scope, out: Lines) -> None:
         """Write a block; `{{else if}}` after a test becomes another branch of the same `if`."""
         if out.deep:
             self._mistakes.stop(node.call.at, "too many blocks stand inside of each other")
@@ -241,7 +184,7 @@ class PartCompiler:
                 code = f"tz({code})"
         return code if name == "if" else f"(not {code})"
 
-    def _other_block(self, node: Block, scope: Scope, out: _Lines) -> None:
+    def _other_block(self, node: Block, scope: Scope, out: Lines) -> None:
         call = node.call
         target = call.target
         if not isinstance(target, Path):
@@ -269,7 +212,7 @@ class PartCompiler:
 
     # -- blocks -----------------------------------------------------------------------------------------------------
 
-    def _choice(self, node: Block, test: str, inside: Scope, outside: Scope, out: _Lines) -> None:
+    def _choice(self, node: Block, test: str, inside: Scope, outside: Scope, out: Lines) -> None:
         """Write the two bodies of a block, the first of which belongs to the scope `inside`."""
         with out.block(f"if {test}:"):
             self._body(node.program or Program(), inside, out, top=False)
@@ -277,8 +220,8 @@ class PartCompiler:
             with out.block("else:"):
                 self._body(node.inverse, outside, out, top=False)
 
-    def _each(self, node: Block, argument: Expression, scope: Scope, out: _Lines) -> None:
-        items, _ = self._coder.many(argument, scope)
+    def _each(self, node: Block, argument: Expression, scope: Scope, out: Lines) -> None:
+        items = self._coder.list_of(self._coder.reference(argument, scope), argument)
         number = self._shared.number()
         self._coder.counted = self._shared.uses_run = True
         program = node.program or Program()
@@ -295,7 +238,7 @@ class PartCompiler:
             with out.block("else:"):
                 self._body(node.inverse, scope, out, top=False)
 
-    def _with(self, node: Block, argument: Expression, scope: Scope, out: _Lines) -> None:
+    def _with(self, node: Block, argument: Expression, scope: Scope, out: Lines) -> None:
         reference = self._coder.reference(argument, scope)
         if isinstance(reference, OfObject):
             names = self._block_params(node.call, (reference,))
@@ -308,7 +251,7 @@ class PartCompiler:
         else:
             self._with_value(node, reference, argument, scope, out)
 
-    def _with_value(self, node: Block, reference: Reference, argument: Expression, scope: Scope, out: _Lines) -> None:
+    def _with_value(self, node: Block, reference: Reference, argument: Expression, scope: Scope, out: Lines) -> None:
         if isinstance(reference, OfVariables):
             kind = Kind.ANY if any(one.is_number for one in reference.candidates) else Kind.TEXT
             local = OfCode(f"x{self._shared.number()}", kind)
@@ -332,7 +275,7 @@ class PartCompiler:
 
     # -- partials ---------------------------------------------------------------------------------------------------
 
-    def _partial(self, node: PartialCall, scope: Scope, out: _Lines) -> None:
+    def _partial(self, node: PartialCall, scope: Scope, out: Lines) -> None:
         definition = scope.partials.get(node.name)
         if definition is None:
             raise Problem(node.at, f"there is no inline partial {shorten(node.name)} here")
@@ -359,7 +302,7 @@ class PartCompiler:
         out.line(f"{function}(c, v, {pieces}{handed})")
         out.piece(f"ind(c, {self._mistakes.part!r}, {pieces}, {node.indent!r})")
 
-    def _handed(self, expression: Expression, scope: Scope, out: _Lines) -> Reference:
+    def _handed(self, expression: Expression, scope: Scope, out: Lines) -> Reference:
         """Return what a partial is given: variables and constants as they are, the rest as the value of a local."""
         if isinstance(expression, Literal):
             return constant(expression)
@@ -376,7 +319,7 @@ class PartCompiler:
         if (name := self._made.get(key)) is not None:
             return name
         name = f"f{self._shared.number()}"
-        out = _Lines()
+        out = Lines()
         out.line(f"t(c, {STEP * (1 + definition.node.program.size)})")
         self._active.append(definition)
         self._body(definition.node.program, scope, out, top=False)
@@ -394,6 +337,6 @@ class PartCompiler:
         before, self._guessing = self._guessing, True
         self._used.add(definition)
         self._active.append(definition)
-        self._body(definition.node.program, inside, _Lines(), top=False)
+        self._body(definition.node.program, inside, Lines(), top=False)
         self._active.pop()
         self._guessing = before

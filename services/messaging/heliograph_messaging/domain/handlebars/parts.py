@@ -119,7 +119,6 @@ def _compile(
 def _namespace(helpers: Mapping[str, str]) -> dict[str, Any]:
     names: dict[str, Any] = {
         "__builtins__": {},
-        "at": runtime.element,
         "e": runtime.escaped,
         "en": enumerate,
         "eq": runtime.equal,
@@ -128,7 +127,6 @@ def _namespace(helpers: Mapping[str, str]) -> dict[str, Any]:
         "j": runtime.joined,
         "js": runtime.quoted,
         "l": runtime.lined,
-        "ls": runtime.listed,
         "lt": runtime.less,
         "n": len,
         "nu": _numeric,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from heliograph_messaging.domain.handlebars.limits import MAX_OUTPUT
 from heliograph_messaging.domain.handlebars.mistakes import Failure, RenderingFailed, Site
-from heliograph_messaging.domain.handlebars.values import Value, before, same, text_of
+from heliograph_messaging.domain.handlebars.values import Value, before, same
 
 ESCAPES = (
     ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("`", "&#x60;"), ("=", "&#x3D;"),
@@ -160,8 +160,3 @@ def indented(run: Run, part: str, pieces: list[str], indent: str) -> str:
 def element(items: Sequence[str] | None, index: int) -> str | None:
     """Return one of a list's items, None when there is none."""
     return items[index] if items and index < len(items) else None
-
-
-def listed(items: Sequence[str] | None) -> str | None:
-    """Return the text of a list, None for an empty one."""
-    return text_of(items) if items else None

@@ -20,7 +20,6 @@ class Kind(Enum):
     TEXT = auto()
     NUMBER = auto()
     FLAG = auto()
-    MANY = auto()
     ANY = auto()
 
 
@@ -226,10 +225,6 @@ def _element(reference: OfVariables | OfCode, names: Sequence[Name]) -> Referenc
     digits = names[0].text
     if len(names) > 1 or not (digits.isascii() and digits.isdigit() and len(digits) <= 2):
         return None
-    if isinstance(reference, OfVariables):
-        if any(variable.index is not None for variable in reference.candidates):
-            return None
-        return OfVariables(tuple(replace(variable, index=int(digits)) for variable in reference.candidates))
-    if reference.kind is not Kind.MANY:
+    if not isinstance(reference, OfVariables) or any(variable.index is not None for variable in reference.candidates):
         return None
-    return OfCode(f"at({reference.code}, {int(digits)})", Kind.TEXT, optional=True)
+    return OfVariables(tuple(replace(variable, index=int(digits)) for variable in reference.candidates))
