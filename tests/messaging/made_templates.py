@@ -88,7 +88,7 @@ class Maker:
         if place.contexts[0] == "text":
             options += [lambda: self._one(("this", ".", "./."))] * 3
         if place.contexts[0] == "list":
-            options += [lambda: self._one(("this", ".", "this.[0]", "./[1]", "[2]"))] * 2
+            options += [lambda: self._one(("this", ".", "this.[0]", "./[1]", "./[2]"))] * 2
         if place.frames:
             options += [lambda: self._one(("@index", "@key", "@first", "@last"))] * 2
         if place.frames > 1 and not place.partial:
