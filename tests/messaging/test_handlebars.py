@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from contextlib import suppress
 
 import pytest
@@ -92,6 +93,16 @@ def test_values_are_escaped_in_html_unless_written_with_three_braces() -> None:
 @pytest.mark.parametrize("written", ["{{v}}", "{{{v}}}", "{{#each v}}{{.}}{{/each}}", "{{replace v 'x' 'x'}}"])
 def test_a_subject_stays_one_line(written: str) -> None:
     assert render(f"Hello {written}", {"v": "a\r\nBcc: x@y"}, one_line=True) == "Hello a Bcc: x@y"
+
+
+@pytest.mark.parametrize("written", ["{{v}}", "{{{v}}}", "{{#each v}}{{.}}{{/each}}", "{{{cut v 'nothing'}}}"])
+def test_values_in_json_stay_inside_of_their_quotes(written: str) -> None:
+    value = 'a"b\\c\n\x00</script>\u2028'
+    compiled = compile_parts([Part("raw", f'{{"alert": "{written}", "n": {{{{n}}}}}}', json=True)])
+    page = compiled.page([[[value], ["x"]] if one.many else [value, "x"] if one.path == "v" else ["1", "2"]
+                          for one in compiled.variables], 2)  # fmt: skip
+    assert json.loads(page.render(0, OCCASION)[0]) == {"alert": value, "n": 1}
+    assert json.loads(page.render(1, OCCASION)[0]) == {"alert": "x", "n": 2}
 
 
 # -- missing values -----------------------------------------------------------------------------------------------------
