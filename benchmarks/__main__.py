@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.figures import Figure, shown, write
 from benchmarks.machine import this_machine
 
-AREAS = ("segments", "audience", "messaging", "mail", "smpp", "edge", "journeys", "analytics", "suite")
+AREAS = ("segments", "audience", "messaging", "templates", "mail", "smpp", "edge", "journeys", "analytics", "suite")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -92,6 +92,16 @@ async def test_a_template_lives_from_creation_over_versions_to_deletion(service:
     assert (caught.value.code(), reason_of(caught.value)) == (grpc.StatusCode.NOT_FOUND, "TEMPLATE_NOT_FOUND")
 
 
+async def test_a_template_tells_the_variables_of_its_blocks_and_helpers(service: Service) -> None:
+    html = (
+        '{{#*inline "p"}}{{upper Attributes.plan}}{{/inline}}{{#each Attributes.colors}}{{this}}{{Code}}{{> p}}{{/each}}'
+        "{{#if (gt Metrics.score 5)}}{{join Names ','}}{{else if Location.City}}x{{/if}}"
+    )
+    created = await create(service, an_email(email={"subject": "{{dateFormat Day}}", "html": html}))
+    assert list(created.variables) == ["Attributes.colors", "Attributes.plan", "Location.City", "Metrics.score"]
+    assert list(created.substitution_names) == ["Code", "Day", "Names"]
+
+
 async def test_bad_templates_are_refused_with_every_violation_and_nothing_is_stored(service: Service) -> None:
     sms = templates_pb2.SmsTemplate
     cases: list[tuple[templates_pb2.Template, str, set[str]]] = [

@@ -25,11 +25,12 @@ from heliograph_messaging.domain.contents import (
 )
 from heliograph_messaging.domain.filled import CannotSend, header_value, one_click, raw_payload, spoken
 from heliograph_messaging.domain.findings import email_findings, shorteners, sms_findings
+from heliograph_messaging.domain.handlebars import Part, compile_parts
 from heliograph_messaging.domain.inline import Inline, PushesSettings, PushSettings, SmsSettings, inline_problems
 from heliograph_messaging.domain.limits import Problem, file_problems, travelling
 from heliograph_messaging.domain.precedence import NONE, Overrides, choose
-from heliograph_messaging.domain.templates import Part, compile_parts
 from heliograph_messaging.service.drafts import content_problems
+from tests.messaging.templating import OCCASION
 
 pytestmark = pytest.mark.unit
 
@@ -304,7 +305,7 @@ def test_raw_content_that_a_platform_would_refuse_is_not_sent(platform: str, raw
 @given(st.text())
 def test_a_value_in_raw_content_stays_one_string(value: str) -> None:
     compiled = compile_parts([Part("raw", '{"alert": "Hi {{name}} {{{name}}}", "n": 1}', json=True)])
-    (rendered,) = compiled.render([value])
+    (rendered,) = compiled.render([value], OCCASION)
     assert json.loads(rendered) == {"alert": f"Hi {value} {value}", "n": 1}
 
 
@@ -351,7 +352,7 @@ def test_nobody_is_told_nothing_or_too_much_by_telephone(body: str, ssml: bool, 
 def test_whether_a_voice_message_is_markup_is_for_its_author_to_say() -> None:
     ours, theirs = VoiceText(" <speak>{{name}}</speak>"), VoiceText("{{name}}")
     assert (ours.ssml, theirs.ssml) == (True, False)
-    (rendered,) = compile_parts(all_parts(ours)).render(["<break/>"])
+    (rendered,) = compile_parts(all_parts(ours)).render(["<break/>"], OCCASION)
     assert rendered == " <speak>&lt;break/&gt;</speak>"
 
 

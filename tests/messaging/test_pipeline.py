@@ -28,6 +28,7 @@ from heliograph_channels import (
 from heliograph_kit.ids import derived_id
 from heliograph_kit.streams import changes_subject
 from heliograph_kit.testing import eventually
+from heliograph_messaging.domain.handlebars.encodings import nth_uuid
 from heliograph_messaging.pipeline import sending
 from heliograph_messaging.store import erased
 from tests.messaging.conftest import PARENT, PROJECT, Service, Started, a_batch
@@ -113,6 +114,37 @@ async def test_a_missing_value_fails_only_its_recipient_and_says_which(service: 
     bad = (await service.rows())[1]
     assert bad.status == S.MESSAGE_STATUS_FAILED
     assert "User.UserAttributes.first" in bad.detail
+
+
+async def test_blocks_helpers_and_lists_reach_each_recipient_and_failures_only_theirs(service: Service) -> None:
+    await service.set_up("EMAIL")
+    template = (
+        "{{#if Attributes.plan}}{{upper Attributes.plan}}{{else}}none{{/if}}:"
+        "{{#each Attributes.colors}}{{this}}{{#unless @last}}+{{/unless}}{{/each}}:{{round Metrics.score}}:{{uuid}}"
+    )
+    batch = a_batch(mails(4), email_subject="Hi {{User.UserId}}", email_html=template, email_text="{{now 'G'}}")
+    for path, values, counts in (
+        ("Attributes.plan", ["gold", "s<i", "old"], [1, 0, 1, 1]),
+        ("Attributes.colors", ["red", "blue", "green"], [2, 1, 0, 0]),
+        ("Metrics.score", ["1.5", "2", "none"], [1, 1, 0, 1]),
+    ):
+        batch.recipients.columns.add(path=path, values=values, counts=counts)
+    await service.dispatch(batch)
+    await service.done(4)
+    rows = await service.rows()
+    assert [row.status for row in rows] == [S.MESSAGE_STATUS_ACCEPTED] * 2 + [S.MESSAGE_STATUS_FAILED] * 2
+    assert {row.reason for row in rows[2:]} == {"FAILURE_PERMANENT"}
+    assert [row.detail.partition(" (html, line 1, column ")[0] for row in rows[2:]] == [
+        "the variable Metrics.score has no value and no default",
+        "round: a number is needed",
+    ]
+    sent: dict[str, Any] = {message.address: message.content for message in service.scripted.sent}
+    assert [sent[address].subject for address in mails(2)] == ["Hi u0", "Hi u1"]
+    assert {content.text for content in sent.values()} == {"AD"}
+    bodies = [sent[address].html.rpartition(":") for address in mails(2)]
+    assert [body[0] for body in bodies] == ["GOLD:red+blue:2", "none:green:2"]
+    ids = [row.name.rpartition("/")[2] for row in rows]
+    assert [body[2] for body in bodies] == [nth_uuid(id, 1) for id in ids[:2]]
 
 
 async def test_content_that_cannot_be_sent_fails_every_recipient(service: Service) -> None:

@@ -134,6 +134,34 @@ async def test_a_sample_tells_how_many_would_not_be_reached(service: Service, se
     assert shown.complete_count == 0
 
 
+async def test_what_is_only_tested_is_not_missing_and_what_a_block_needs_is(
+    service: Service, segments: Segments
+) -> None:
+    body = "{{#if Attributes.nick}}{{Attributes.nick}}{{else}}{{Attributes.first}}{{/if}}{{#each Attributes.tags}},{{.}}{{/each}}"
+    draft = Template(sms={"body": body})
+    shown = await preview(service, draft=draft, substitutions={"Attributes.nick": "Nan"})
+    assert (shown.sms.body, problems(shown)) == ("Nan", [])
+    assert variables(shown) == [
+        ("Attributes.first", "", MISSING), ("Attributes.nick", "Nan", SUBSTITUTION), ("Attributes.tags", "", MISSING),
+    ]  # fmt: skip
+    shown = await preview(service, draft=draft)
+    assert shown.WhichOneof("rendered") is None
+    assert problems(shown) == [(ERROR, "MISSING_VALUE", "Attributes.first")]
+    for number, fields in enumerate(({"nick": ["N"]}, {"first": ["F"], "tags": ["a", "b"]}, {"tags": ["c"]})):
+        own = {f"Attributes.{name}": values for name, values in fields.items()}
+        segments.endpoints[f"e{number}"] = AnEndpoint("SMS", f"+3361234567{number}", fields=own)
+    shown = await preview(service, draft=draft, endpoint_id="e1", sample_endpoint_ids=["e0", "e1", "e2"])
+    assert shown.sms.body == "F,a,b"
+    assert (shown.sampled_count, shown.complete_count) == (3, 2)
+    assert [(one.path, one.endpoint_count) for one in shown.missing] == [("Attributes.first", 1)]
+    number = Template(sms={"body": "{{round Attributes.first}}"})
+    shown = await preview(service, draft=number, endpoint_id="e1", sample_endpoint_ids=["e0", "e1"])
+    assert problems(shown) == [(ERROR, "INVALID_CONTENT", "")]
+    assert (shown.complete_count, [(one.path, one.endpoint_count) for one in shown.missing]) == (
+        0, [("Attributes.first", 1)],
+    )  # fmt: skip
+
+
 async def test_a_notification_is_shown_for_a_platform_and_sampled_by_device(
     service: Service, segments: Segments
 ) -> None:

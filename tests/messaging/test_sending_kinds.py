@@ -259,7 +259,7 @@ async def test_devices_fail_alone_when_there_is_nothing_for_them(service: Servic
     assert [row.detail for row in rows[1:5]] == [
         "the raw content for APNs needs aps.content-available, 0 or 1",
         "the raw content is no JSON with its values",
-        "the variable Attributes.flag has no value and no default",
+        "the variable Attributes.flag has no value and no default (gcm.title, line 1, column 3)",
         "there is nothing to say to endpoints of BAIDU",
     ]
     silent = service.scripted.sent[-1].content

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heliograph_messaging.domain.handlebars import Occasion, Part, compile_parts
 from heliograph_messaging.domain.links import Marked, Rewriting, find_links, mark, target_of
-from heliograph_messaging.domain.templates import Part, compile_parts
 from heliograph_messaging.domain.tracking import MAX_TARGET_BYTES, Link, LinkKind, Signer, read_token
 
 pytestmark = pytest.mark.unit
@@ -21,6 +21,7 @@ BASE = "https://mail.example"
 TODAY = date(2026, 3, 4)
 ID = "0123456789abcdef0123456789abcdef"
 MARK = "hg5e1f"
+OCCASION = Occasion(datetime(2026, 3, 4, tzinfo=UTC), ID)
 
 
 def a_signer(key: bytes = KEY, project: str = "shop", *, today: date = TODAY, click_days: int = 730) -> Signer:
@@ -191,7 +192,7 @@ def test_only_web_links_of_others_are_followed(written: str, target: str) -> Non
 
 def rewritten(source: str, *values: str, opens: bool = False, clicks: bool = True) -> str:
     marked = mark(source, MARK, BASE)
-    html = compile_parts([Part("html", marked.source, html=True)]).render(values)[0]
+    html = compile_parts([Part("html", marked.source, html=True)]).render(values, OCCASION)[0]
     return Rewriting(marked, a_signer(), opens=opens, clicks=clicks).html(html, ID)
 
 
@@ -230,6 +231,26 @@ def test_a_link_with_a_variable_is_replaced_as_it_was_rendered(value: str, targe
     html = rewritten('<a href="https://a.example/{{Id}}?ref=mail">x</a>', value)
     followed = targets_of(html)
     assert followed == [target] if target.isprintable() else "/c/" not in html
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "targets"),
+    [
+        ('<a href="{{#if Id}}https://a.example{{else}}https://b.example{{/if}}">x</a>', "y", ["https://a.example"]),
+        ('<a href="{{#if Id}}https://a.example{{else}}https://b.example{{/if}}">x</a>', "", ["https://b.example"]),
+        (
+            '{{#if Id}}<a href="https://a.example">x</a>{{/if}}<a href="https://b.example">y</a>',
+            "",
+            ["https://b.example"],
+        ),
+        ('<a {{#if Id}}class="x"{{/if}} href="https://{{~Id~}} /">x</a>', "a.example", ["https://a.example/"]),
+        ('{{!-- <a href="https://no.example"> --}}<a href="https://a.example">x</a>', "", ["https://a.example"]),
+    ],
+)
+def test_links_and_blocks_stand_in_each_other(source: str, value: str, targets: list[str]) -> None:
+    html = rewritten(source, *([value] if "Id" in source else []))
+    assert targets_of(html) == targets
+    assert MARK not in html
 
 
 @pytest.mark.parametrize("value", ["https://b.example", "mailto:x@y.example", "#a", "javascript:alert(1)"])

@@ -20,8 +20,8 @@ from heliograph_messaging.domain.contents import (
     VoiceText,
 )
 from heliograph_messaging.domain.filled import header_value, one_click, raw_payload, spoken
+from heliograph_messaging.domain.handlebars import Part
 from heliograph_messaging.domain.inline import EmailSettings, PushSettings, SmsSettings
-from heliograph_messaging.domain.templates import Part
 
 Build: TypeAlias = Callable[[tuple[str, ...]], Content]
 """Makes a content of the rendered parts. Raises CannotSend when values make it one that cannot be sent."""

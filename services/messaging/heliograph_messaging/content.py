@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from heliograph_channels import Attachment, Content, EmailContent
 from heliograph_messaging.builders import Build, builder, parts_of
 from heliograph_messaging.domain.contents import PLATFORMS, EmailText, PushText, PushTexts, Said, platform_of
 from heliograph_messaging.domain.contents import Content as Stored
+from heliograph_messaging.domain.filled import CannotSend
+from heliograph_messaging.domain.handlebars import (
+    Compiled,
+    CompileError,
+    DoesNotCompile,
+    Occasion,
+    Page,
+    RenderingFailed,
+    compile_parts,
+)
 from heliograph_messaging.domain.inline import Inline, PushesSettings
 from heliograph_messaging.domain.links import Marked
 from heliograph_messaging.domain.paths import Variable
 from heliograph_messaging.domain.precedence import choose
-from heliograph_messaging.domain.templates import Compiled, CompileError, DoesNotCompile, compile_parts
 from heliograph_messaging.store.templates import StoredTemplate
 
 _KEPT = 200
@@ -46,13 +55,9 @@ class Prepared:
     platforms: Mapping[str, Prepared] = field(default_factory=dict)
     marked: Marked | None = None
 
-    def render(self, values: Sequence[str]) -> Content:
-        """Render for one recipient; one value for each of `compiled.variables`.
-
-        Raises:
-            CannotSend: with these values it cannot be sent.
-        """
-        return self.build(self.compiled.render(values))
+    def page(self, columns: Sequence[Any], count: int) -> Letters:
+        """Prepare a page of `count` recipients; one column for each of `compiled.variables`."""
+        return Letters(self.compiled.page(columns, count), self.build)
 
     def on(self, channel_type: str) -> Prepared | None:
         """Return what is said to endpoints of a channel type, None when there is nothing for their platform."""
@@ -78,6 +83,26 @@ class Prepared:
             return replace(content, attachments=files, raw=raw) if isinstance(content, EmailContent) else content
 
         return replace(self, build=built) if files or raw else self
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The contents of a page of recipients, each rendered when it is asked for."""
+
+    page: Page
+    build: Build
+
+    def render(self, position: int, occasion: Occasion) -> Content:
+        """Render for the recipient at a position.
+
+        Raises:
+            CannotSend: a value is missing, or with the values of this recipient it cannot be sent.
+        """
+        try:
+            parts = self.page.render(position, occasion)
+        except RenderingFailed as failed:
+            raise CannotSend(str(failed)) from failed
+        return self.build(parts)
 
 
 class ContentCache:
@@ -165,7 +190,7 @@ def _compiled(kind: str, said: Said, settings: object, template: StoredTemplate 
     own_link = isinstance(said, EmailText) and said.one_click and not said.unsubscribe_url
     return Prepared(
         kind,
-        compile_parts(parts_of(said, platform)),
+        compile_parts(parts_of(said, platform), strict=not (template and template.lenient)),
         builder(said, settings, platform),
         template.default_substitutions if template else {},
         template.version if template else 0,

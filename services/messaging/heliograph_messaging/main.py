@@ -124,7 +124,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     audience = SegmentsAudience(runtime.peer("segments"))
 
     # -- calls
-    previews = Previews(database, templates, audience, tracking)
+    previews = Previews(database, templates, audience, tracking, clock)
     runtime.add_servicer(
         templates_pb2_grpc.add_TemplateServiceServicer_to_server,
         TemplateServicer(Templates(database, templates, requests, clock, new_id), previews),

@@ -64,8 +64,21 @@ class Values:
         for column in batch.recipients.columns:
             self._columns[column.path] = _split(column, len(recipients))
 
-    def column(self, variable: Variable) -> list[str | None]:
-        """Return a variable's value for each recipient, None where there is none."""
+    def __len__(self) -> int:
+        """Return for how many recipients there are values."""
+        return len(self._recipients)
+
+    def column(self, variable: Variable) -> list[str | None] | list[Sequence[str]]:
+        """Return a variable's value for each recipient, None where there is none; of one that is `many` its values."""
+        return self._lists(variable) if variable.many else self._texts(variable)
+
+    def _lists(self, variable: Variable) -> list[Sequence[str]]:
+        texts = self._texts(Variable(variable.path))
+        cells = self._columns.get(variable.path, ())
+        alone: list[Sequence[str]] = [() if text is None else (text,) for text in texts]
+        return [cell or one for cell, one in zip(cells, alone, strict=True)] if cells else alone
+
+    def _texts(self, variable: Variable) -> list[str | None]:
         fallback = self._substitutions.get(variable.path, self._defaults.get(variable.path))
         cells = self._columns.get(variable.path)
         fixed = self._fixed(variable.path) if not variable.index else None

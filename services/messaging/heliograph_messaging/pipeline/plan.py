@@ -23,6 +23,7 @@ from heliograph_kit.ids import derived_id, derived_ids
 from heliograph_messaging.content import Prepared
 from heliograph_messaging.domain.countries import Prices
 from heliograph_messaging.domain.filled import CannotSend, one_click
+from heliograph_messaging.domain.handlebars import Occasion
 from heliograph_messaging.domain.links import Rewriting
 from heliograph_messaging.domain.origination import Choice, Originations
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
@@ -160,6 +161,7 @@ class _Planner:
         self._recipients = recipients
         self._bad_addresses = bad_addresses
         self._patient = patient
+        self._now = now
         self._setup = setup
         self._channel = batch.channel
         self.messages: dict[int, OutgoingMessage] = {}
@@ -252,7 +254,7 @@ class _Planner:
         rendering = self._renderings[self._recipients.channels[position]]
         if rendering is None:
             raise CannotSend(f"there is nothing to say to endpoints of {self._recipients.channels[position]}")
-        content = rendering.content(position)
+        content = rendering.content(position, Occasion(self._now, self._ids[position]))
         if isinstance(content, PushContent):
             return replace(content, correlation=self._correlation)
         if isinstance(content, CustomContent):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph_channels import Content
 from heliograph_messaging.content import Prepared
-from heliograph_messaging.domain.filled import CannotSend
+from heliograph_messaging.domain.handlebars import Occasion
 from heliograph_messaging.pipeline.page import Values
 
 
@@ -16,27 +14,16 @@ class Rendering:
 
     def __init__(self, prepared: Prepared, values: Values) -> None:
         """Take the content and what stands behind its variables."""
-        self._prepared = prepared
-        variables = prepared.compiled.variables
-        columns = [values.column(variable) for variable in variables]
-        # Which recipients lack a value, found column by column: almost always nobody.
-        self._lacking: dict[int, str] = {}
-        for variable, column in zip(variables, columns, strict=True):
-            if not prepared.lenient and None in column:
-                for position, value in enumerate(column):
-                    if value is None:
-                        self._lacking.setdefault(position, variable.path)
-        self._columns = [[value or "" for value in column] if None in column else column for column in columns]
+        columns = [values.column(variable) for variable in prepared.compiled.variables]
+        self._letters = prepared.page(columns, len(values))
 
-    def content(self, position: int) -> Content:
+    def content(self, position: int, occasion: Occasion) -> Content:
         """Return what one recipient is told.
 
         Raises:
             CannotSend: a value is missing, or with his values it cannot be sent.
         """
-        if position in self._lacking:
-            raise CannotSend(f"the variable {self._lacking[position]} has no value and no default")
-        return self._prepared.render([cast(str, column[position]) for column in self._columns])
+        return self._letters.render(position, occasion)
 
 
 def correlation(source: dispatch_pb2.MessageSource) -> dict[str, str]:

@@ -16,8 +16,8 @@ from heliograph_kit.errors import InvalidArgument
 from heliograph_kit.names import parse_name, project_of
 from heliograph_messaging.contained import address_problems
 from heliograph_messaging.content import ContentCache, Marking, NoContent, Prepared
+from heliograph_messaging.domain.handlebars import DoesNotCompile
 from heliograph_messaging.domain.recipients import Recipients
-from heliograph_messaging.domain.templates import DoesNotCompile
 from heliograph_messaging.events import CLASSES
 from heliograph_messaging.faults import PluginFault
 from heliograph_messaging.pipeline.lanes import Lane, Lanes, order

@@ -17,10 +17,10 @@ from heliograph_messaging.domain.contents import (
     VoiceText,
     to_json,
 )
+from heliograph_messaging.domain.handlebars import Compiled, DoesNotCompile, compile_parts
 from heliograph_messaging.domain.in_app import in_app_problems
 from heliograph_messaging.domain.limits import Problem, email_problems, push_problems, sms_problems, voice_problems
 from heliograph_messaging.domain.paths import PathProblem, parse_variable
-from heliograph_messaging.domain.templates import Compiled, DoesNotCompile, compile_parts
 from heliograph_messaging.errors import TemplateDoesNotCompile
 from heliograph_messaging.translate import FIELDS
 
@@ -67,15 +67,19 @@ def checked(draft: TemplateDraft, *, at: str = "template", template_id: str = ""
     if len(draft.description) > MAX_DESCRIPTION_CHARACTERS:
         words = f"must have at most {MAX_DESCRIPTION_CHARACTERS} characters"
         found.add(f"{at}.description", words, "INVALID_ARGUMENT")
-    if any("\0" in text for text in _texts([draft.description, draft.default_substitutions, to_json(draft.content)])):
+    broken = any(
+        "\0" in one for one in _texts([draft.description, draft.default_substitutions, to_json(draft.content)])
+    )
+    if broken:
         found.add(at, "must not hold the character NUL", "INVALID_ARGUMENT")
     _check_defaults(draft, f"{at}.default_substitutions", found)
     _check_content(draft, at, found)
     compiled = None
     mistakes: list[Violation] = []
-    if draft.kind in FIELDS and not any(violation.reason == "TEMPLATE_TOO_LARGE" for violation in found.found):
+    broken = broken or any(violation.reason == "TEMPLATE_TOO_LARGE" for violation in found.found)
+    if draft.kind in FIELDS and not broken:
         try:
-            compiled = compile_parts(all_parts(draft.content))
+            compiled = compile_parts(all_parts(draft.content), strict=not draft.lenient)
         except DoesNotCompile as error:
             mistakes = [
                 Violation(f"{at}.{FIELDS[draft.kind]}.{one.part}", str(one), TemplateDoesNotCompile.reason)

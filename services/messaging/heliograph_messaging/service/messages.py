@@ -22,9 +22,9 @@ from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_kit.streams import dispatch_subject
 from heliograph_messaging.contained import likely_address_problems
 from heliograph_messaging.content import ContentCache, NoContent, Prepared
+from heliograph_messaging.domain.handlebars import DoesNotCompile
 from heliograph_messaging.domain.inline import EmailSettings, inline_problems
 from heliograph_messaging.domain.recipients import same_address
-from heliograph_messaging.domain.templates import DoesNotCompile
 from heliograph_messaging.errors import (
     AddressInvalid,
     ChannelNotUsable,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, Protocol, TypeAlias, cast
@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias, cast
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph.segments.v1 import audience_pb2
 from heliograph_channels import Content, EmailContent, PushContent, SmsContent, VoiceContent
+from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import Violations
 from heliograph_kit.names import ResourceName, format_name
@@ -25,6 +26,7 @@ from heliograph_messaging.domain.findings import (
     push_findings,
     sms_findings,
 )
+from heliograph_messaging.domain.handlebars import Compiled, Failure, Occasion, RenderingFailed, missing_variables
 from heliograph_messaging.domain.inline import EMPTY
 from heliograph_messaging.domain.paths import Variable
 from heliograph_messaging.domain.tracking import Signer
@@ -89,12 +91,15 @@ class Preview:
 class Previews:
     """Shows templates and drafts."""
 
-    def __init__(self, database: Database, store: TemplateStore, audience: Audience, tracking: Tracking) -> None:
-        """Take the templates, who knows endpoints, and what makes links for unsubscribing."""
+    def __init__(
+        self, database: Database, store: TemplateStore, audience: Audience, tracking: Tracking, clock: Clock
+    ) -> None:
+        """Take the templates, who knows endpoints, what makes links for unsubscribing, and the clock."""
         self._database = database
         self._store = store
         self._audience = audience
         self._tracking = tracking
+        self._clock = clock
 
     async def preview(self, asked: Asked) -> Preview:
         """Show what is asked for.
@@ -116,7 +121,7 @@ class Previews:
         seen = self._shown(asked, prepared, page, await self._tracking.signer(asked.project))
         if asked.sample:
             sample = await self._audience.read_endpoints(asked.project, list(asked.sample), prepared.fields())
-            _look_for_missing(seen, prepared, sample, asked.substitutions)
+            _look_for_missing(seen, prepared, sample, asked.substitutions, self._occasion())
         seen.findings = errors_first(seen.findings)
         return seen
 
@@ -152,21 +157,31 @@ class Previews:
             seen.findings.append(Finding("EMPTY", f"push.{platform}", "there is nothing to say there", error=True))
             return seen
         seen.variables = _variables(said, page, asked.substitutions)
-        lacking = [shown.variable.path for shown in seen.variables if shown.source == "MISSING"]
-        if lacking and not said.lenient:
+        if lacking := _always_missing(said, seen.variables):
             words = "has no value and no default: the message would not be sent"
-            seen.findings += [Finding("MISSING_VALUE", path, words, error=True) for path in dict.fromkeys(lacking)]
+            seen.findings += [Finding("MISSING_VALUE", path, words, error=True) for path in lacking]
             return seen
-        by_variable = {shown.variable: shown.value for shown in seen.variables}
+        batch = _substituted(page, said.compiled.variables, asked.substitutions)
+        values = Values(batch, recipients_of(page), said.defaults)
+        letters = said.page([values.column(variable) for variable in said.compiled.variables], len(values))
         try:
-            content = said.render([by_variable[variable] for variable in said.compiled.variables])
-            seen.content = _clickable(signer, said, content)
+            seen.content = _clickable(signer, said, letters.render(0, self._occasion()))
         except CannotSend as problem:
-            reason = "PUBLIC_URL_MISSING" if said.one_click and signer is None else "INVALID_CONTENT"
-            seen.findings.append(Finding(reason, "", str(problem), error=True))
+            seen.findings.append(_finding(signer, said, problem))
             return seen
         _look_at(seen, page.addresses[0] if page.addresses else "")
         return seen
+
+    def _occasion(self) -> Occasion:
+        return Occasion(self._clock.now(), _SAMPLE_MESSAGE)
+
+
+def _finding(signer: Signer | None, said: Prepared, problem: CannotSend) -> Finding:
+    failed = problem.__cause__
+    if isinstance(failed, RenderingFailed) and failed.failure is Failure.MISSING_VARIABLE:
+        return Finding("MISSING_VALUE", failed.variable, str(problem), error=True)
+    reason = "PUBLIC_URL_MISSING" if said.one_click and signer is None else "INVALID_CONTENT"
+    return Finding(reason, "", str(problem), error=True)
 
 
 def _clickable(signer: Signer | None, said: Prepared, content: Content) -> Content:
@@ -214,8 +229,10 @@ def _variables(said: Prepared, page: audience_pb2.MemberPage, substitutions: Map
     batch, recipients = _substituted(page, variables, substitutions), recipients_of(page)
     with_defaults, without = Values(batch, recipients, said.defaults), Values(batch, recipients, {})
     shown = []
-    for variable in sorted(variables, key=lambda one: (one.path, -1 if one.index is None else one.index)):
-        value = with_defaults.column(variable)[0]
+    # A list that is gone through is shown as the text that it would be.
+    alone = {Variable(variable.path, variable.index) for variable in variables}
+    for variable in sorted(alone, key=lambda one: (one.path, -1 if one.index is None else one.index)):
+        value = cast(str | None, with_defaults.column(variable)[0])
         source: Source = "ENDPOINT"
         if value is None:
             source = "MISSING"
@@ -227,8 +244,20 @@ def _variables(said: Prepared, page: audience_pb2.MemberPage, substitutions: Map
     return shown
 
 
+def _always_missing(said: Prepared, shown: Sequence[ShownVariable]) -> list[str]:
+    """Return the paths without whose values a strict content is sent to nobody."""
+    if said.lenient:
+        return []
+    there = {one.variable for one in shown if one.source != "MISSING"}
+    return sorted({one.variable.path for one in missing_variables(said.compiled, there) if one.always})
+
+
 def _look_for_missing(
-    seen: Preview, prepared: Prepared, sample: audience_pb2.MemberPage, substitutions: Mapping[str, str]
+    seen: Preview,
+    prepared: Prepared,
+    sample: audience_pb2.MemberPage,
+    substitutions: Mapping[str, str],
+    occasion: Occasion,
 ) -> None:
     recipients = recipients_of(sample)
     values = Values(_substituted(sample, prepared.variables, substitutions), recipients, prepared.defaults)
@@ -237,14 +266,34 @@ def _look_for_missing(
     for channel in set(recipients.channels):
         said = prepared.on(channel)
         here = [position for position, one in enumerate(recipients.channels) if one == channel]
-        for variable in said.compiled.variables if said else ():
-            column = values.column(variable)
-            lacking = [position for position in here if column[position] is None]
-            incomplete.update(lacking)
-            if lacking:
-                counts[variable] = counts.get(variable, 0) + len(lacking)
+        for position, lacking in _lacking(said.compiled, values, here, occasion) if said else ():
+            incomplete.add(position)
+            for variable in lacking:
+                counts[variable] = counts.get(variable, 0) + 1
     seen.missing = sorted(counts.items(), key=lambda one: (one[0].path, one[0].index or 0))
     seen.sampled, seen.complete = len(recipients), len(recipients) - len(incomplete)
+
+
+def _lacking(
+    compiled: Compiled, values: Values, positions: Sequence[int], occasion: Occasion
+) -> Iterator[tuple[int, set[Variable]]]:
+    """Return recipients whose message would lack something, and what: also what only their blocks and helpers need."""
+    columns = [values.column(variable) for variable in compiled.variables]
+    alone = list({Variable(variable.path, variable.index) for variable in compiled.variables})
+    texts = [values.column(variable) for variable in alone]
+    page = compiled.page(columns, len(values))
+    for position in positions:
+        there = {variable for variable, text in zip(alone, texts, strict=True) if text[position] is not None}
+        lacking = {one.variable for one in missing_variables(compiled, there) if one.always}
+        try:
+            page.render(position, occasion)
+        except RenderingFailed as failed:
+            if not lacking and failed.failure is Failure.MISSING_VARIABLE:
+                lacking = {variable for variable in alone if variable.path == failed.variable} - there
+            yield position, lacking
+        else:
+            if lacking:  # left out by a lenient template
+                yield position, lacking
 
 
 def _look_at(seen: Preview, address: str) -> None:

@@ -13,7 +13,7 @@ from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import RequestIdReused
 from heliograph_kit.names import format_name
-from heliograph_messaging.domain.templates import Compiled
+from heliograph_messaging.domain.handlebars import Compiled
 from heliograph_messaging.errors import (
     TemplateExists,
     TemplateFull,
