@@ -290,7 +290,12 @@ batches = Table(
     Column("lease_token", BigInteger, nullable=False),
     Column("lease_until", _TIME, nullable=False),
     Column("finish_time", _TIME),
+    # What its messages tell beside that, as JSON: snapshot, policy, context, caller_trace_id. NULL: nothing.
+    Column("extras", JSONB),
     Index("batches_run", "project", "run_id"),
+    Index(
+        "batches_runs", "project", "run_id", "activity_id", postgresql_where=text("message_class <> 'transactional'")
+    ),
 )
 
 # One row for each call of a provider. It is there before the call; DISPATCHING without an end is a call in doubt.
@@ -336,6 +341,11 @@ messages = Table(
     Column("accept_time", _TIME),
     # Millionths; NULL for what costs nothing, which takes no room.
     Column("cost", BigInteger),
+    # The chunks it was in before `chunk`; NULL: none.
+    Column("earlier_chunks", ARRAY(Integer)),
+    # Of direct sends the endpoint or the bare address, by which they are listed; NULL in campaigns and journeys, whose
+    # message ids can be told from the run and the endpoint: an index of all recipients would cost a third more an insert.
+    Column("direct_recipient", Text),
     Index("messages_batch", "project", "batch_id"),
     Index(
         "messages_address",
@@ -343,6 +353,13 @@ messages = Table(
         "address_key",
         unique=True,
         postgresql_where=text("address_key IS NOT NULL"),
+    ),
+    Index(
+        "messages_direct",
+        "project",
+        "direct_recipient",
+        "create_time",
+        postgresql_where=text("direct_recipient IS NOT NULL"),
     ),
 )
 
