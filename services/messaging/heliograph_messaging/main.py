@@ -13,6 +13,8 @@ from heliograph.messaging.v1 import (
     messages_pb2_grpc,
     opt_outs_pb2_grpc,
     origination_pb2_grpc,
+    otp_pb2_grpc,
+    phone_numbers_pb2_grpc,
     suppressions_pb2_grpc,
     templates_pb2_grpc,
 )
@@ -65,7 +67,9 @@ from heliograph_messaging.service.keywords import Keywords
 from heliograph_messaging.service.messages import Messages
 from heliograph_messaging.service.opt_outs import OptOuts
 from heliograph_messaging.service.originations import Originations
+from heliograph_messaging.service.otp import Limits, Otps
 from heliograph_messaging.service.outcomes import Outcomes
+from heliograph_messaging.service.phone_numbers import PhoneNumbers
 from heliograph_messaging.service.pools import Pools
 from heliograph_messaging.service.preview import Previews
 from heliograph_messaging.service.provider_settings import ProviderSettings
@@ -79,6 +83,8 @@ from heliograph_messaging.servicers.files import FileServicer
 from heliograph_messaging.servicers.messages import MessageServicer
 from heliograph_messaging.servicers.opt_outs import OptOutServicer
 from heliograph_messaging.servicers.originations import OriginationServicer
+from heliograph_messaging.servicers.otp import OtpServicer
+from heliograph_messaging.servicers.phone_numbers import PhoneNumberServicer
 from heliograph_messaging.servicers.suppressions import SuppressionServicer
 from heliograph_messaging.servicers.templates import TemplateServicer
 from heliograph_messaging.servicers.waiting import Patience
@@ -92,6 +98,7 @@ from heliograph_messaging.store.marks import MarkStore
 from heliograph_messaging.store.messages import MessageStore
 from heliograph_messaging.store.opt_outs import OptOutStore
 from heliograph_messaging.store.originations import OriginationStore, PoolStore
+from heliograph_messaging.store.otps import OtpStore
 from heliograph_messaging.store.receipts import ReceiptStore
 from heliograph_messaging.store.recent import (
     Memory,
@@ -161,6 +168,33 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         ),
         "heliograph.messaging.v1.MessageService",
     )
+    limits = Limits(settings.otp_per_destination, settings.otp_per_block)
+    otps = Otps(
+        database,
+        OtpStore(),
+        OriginationStore(),
+        requests,
+        contents,
+        outbox,
+        clock,
+        new_id,
+        pepper=settings.pepper,
+        limits=limits,
+    )
+    runtime.add_servicer(
+        otp_pb2_grpc.add_OtpServiceServicer_to_server,
+        OtpServicer(otps, patience),
+        "heliograph.messaging.v1.OtpService",
+    )
+    runtime.add_worker("forget old one-time passwords", otps.forget_old)
+    phone_numbers = PhoneNumbers()
+    runtime.on_close(phone_numbers.close)
+    runtime.add_servicer(
+        phone_numbers_pb2_grpc.add_PhoneNumberServiceServicer_to_server,
+        PhoneNumberServicer(phone_numbers),
+        "heliograph.messaging.v1.PhoneNumberService",
+    )
+
     # -- numbers
     origins, pools, keywords, opt_outs = OriginationStore(), PoolStore(), KeywordStore(), OptOutStore()
     sms_settings, spending, conversations = SmsSettingsStore(), SpendingStore(), ConversationStore()

@@ -507,3 +507,29 @@ tracking_keys = Table(
     Column("key", LargeBinary, nullable=False),
     Column("create_time", _TIME, nullable=False, server_default=text("clock_timestamp()")),
 )
+
+# One-time passwords. `code_hash` is keyed with a pepper that is not in the database.
+otps = Table(
+    "otps",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("destination", Text, primary_key=True),
+    Column("reference_id", Text, primary_key=True),
+    Column("code_hash", LargeBinary, nullable=False),
+    Column("allowed_attempts", SmallInteger, nullable=False),
+    Column("failed_attempts", SmallInteger, nullable=False),
+    Column("used", Boolean, nullable=False),
+    Column("expire_time", _TIME, nullable=False),
+    Index("otps_expired", "expire_time"),
+)
+
+# When one-time passwords went to a destination or a block of numbers lately: at most as many instants as may be in an hour.
+otp_sends = Table(
+    "otp_sends",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("times", ARRAY(_TIME), nullable=False),
+    Column("last_time", _TIME, nullable=False),
+    Index("otp_sends_age", "last_time"),
+)

@@ -1,4 +1,4 @@
-"""What a batch tells beside its messages, and the attempts of a message."""
+"""What a batch tells beside its messages, the attempts of a message, and one-time passwords."""
 
 from alembic import op
 
@@ -21,3 +21,14 @@ def upgrade() -> None:
         """CREATE INDEX batches_runs ON messaging.batches (project, run_id, activity_id)
             WHERE message_class <> 'transactional'"""
     )
+    op.execute(
+        """CREATE TABLE messaging.otps (project text, destination text, reference_id text, code_hash bytea NOT NULL,
+            allowed_attempts smallint NOT NULL, failed_attempts smallint NOT NULL, used boolean NOT NULL,
+            expire_time timestamptz NOT NULL, PRIMARY KEY (project, destination, reference_id))"""
+    )
+    op.execute("CREATE INDEX otps_expired ON messaging.otps (expire_time)")
+    op.execute(
+        """CREATE TABLE messaging.otp_sends (project text, key text, times timestamptz[] NOT NULL,
+            last_time timestamptz NOT NULL, PRIMARY KEY (project, key))"""
+    )
+    op.execute("CREATE INDEX otp_sends_age ON messaging.otp_sends (last_time)")
