@@ -1,31 +1,30 @@
-"""Figures of sending: campaign batches over the simulator and over SMTP by one worker process, and direct sends."""
+"""Figures of sending: campaign batches over the simulator and over SMTP by one worker process and by two, and direct sends."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import grpc
+import psutil
 import psycopg
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from benchmarks import isolation
-from benchmarks.figures import Figure, figure, percentile
+from benchmarks.direct import DirectSends, empty_calls
+from benchmarks.figures import Figure, figure
 from benchmarks.letters import HTML, SIZE, VARIABLES, values_of
 from benchmarks.parts import Servers, bare, bare_result, calling, servers, until
 from heliograph.messaging.v1 import (
     channels_pb2,
     channels_pb2_grpc,
     dispatch_pb2,
-    messages_pb2,
-    messages_pb2_grpc,
     templates_pb2,
     templates_pb2_grpc,
 )
-from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+from heliograph.segments.v1 import audience_pb2
 from heliograph_kit.bus import Bus, BusMessage
 from heliograph_kit.ids import derived_id
 from heliograph_kit.streams import dispatch_subject
@@ -35,8 +34,7 @@ PARENT = f"projects/{PROJECT}"
 SIMULATED_BATCHES = 60
 SMTP_BATCHES = 20
 WARM_BATCHES = 4
-SENDS_PER_SECOND = 50
-SEND_SECONDS = 8
+BESIDE_BATCHES = 120
 
 # Everything a campaign's message goes through, and no receipts: they are not part of the fan-out.
 _SIMULATOR: dict[str, Any] = {"delivered_share": 0}
@@ -45,11 +43,6 @@ _FINISHED = (
     "FROM messaging.batches WHERE run_id = %s"
 )
 _ACCEPTED = "SELECT count(*) FROM messaging.messages WHERE batch_id IN (SELECT batch_id FROM messaging.batches WHERE run_id = %s) AND status = 'ACCEPTED'"
-_TIMES = (
-    "SELECT 1000 * extract(epoch FROM m.accept_time - m.create_time)::double precision FROM messaging.messages m "
-    "JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id "
-    "WHERE b.message_class = 'transactional' AND m.status = 'ACCEPTED'"
-)
 
 
 async def measure() -> list[Figure]:
@@ -58,7 +51,8 @@ async def measure() -> list[Figure]:
         campaign = await _pipeline(parts, SIMULATED_BATCHES, 0)
         with bare("sink") as port:
             mail = await _pipeline(parts, SMTP_BATCHES, int(port))
-            service = parts.service("messaging", messaging_plugins="simulator,smtp", messaging_secret_key="k" * 32)
+            settings: dict[str, Any] = {"messaging_plugins": "simulator,smtp", "messaging_secret_key": "k" * 32}
+            service, second = parts.service("messaging", **settings), parts.service("messaging", **settings)
             with service:
                 async with (
                     calling(service.address) as channel,
@@ -70,7 +64,15 @@ async def measure() -> list[Figure]:
                     await _use(channel, "simulator", _SIMULATOR)
                     await sender.run("warm", WARM_BATCHES)
                     simulated = await sender.run("simulated", SIMULATED_BATCHES)
-                    direct = await _direct(channel, conn, template)
+                    memory = psutil.Process(service.pid).memory_info().rss / 2**20
+                    sends = DirectSends(channel, conn, PARENT, template)
+                    alone = await sends.run()
+                    campaign_beside = asyncio.create_task(sender.run("beside", BESIDE_BATCHES))
+                    beside = await sends.run()
+                    beside_rate = await campaign_beside
+                    plain = await empty_calls()
+                    with second:
+                        both = await sender.run("both", 2 * SIMULATED_BATCHES)
                     settings = {"host": "127.0.0.1", "port": int(port), "security": "none", "connections": 16}
                     await _use(channel, "smtp", {**settings, "from_address": "shop@example.com"})
                     await sender.run("warm-smtp", WARM_BATCHES)
@@ -85,7 +87,16 @@ async def measure() -> list[Figure]:
             "the same over SMTP to a sink in another process", delivered,
             "messages/s", bare=mail, against="the bare pipeline with a bare SMTP client", target="3,000/s",
         ),
-        *direct,
+        figure(
+            "campaign messages by two processes on the same cores", both, "messages/s",
+            bare=2 * campaign, against="twice the bare pipeline of one process", target="18,000/s on two cores",
+        ),
+        figure(
+            "memory of one worker after these campaigns", memory, "MiB", bare=await _imports(),
+            against="a process that has imported the libraries",
+        ),
+        *alone.figures("", plain),
+        *beside.figures(f" while a campaign runs at {beside_rate:,.0f} messages/s", plain),
         figure(
             "the campaign messages again, with the plugin in a process of its own", apart, "messages/s", bare=simulated,
             against="the plugin in the worker's process",
@@ -108,6 +119,10 @@ async def _apart(parts: Servers) -> float:
             sender = _Sender(bus, conn, f"{PARENT}/templates/news")
             await sender.run("warm-apart", WARM_BATCHES)
             return await sender.run("apart", SIMULATED_BATCHES)
+
+
+async def _imports() -> float:
+    return float(await bare_result("imports"))
 
 
 async def _pipeline(parts: Servers, batches: int, port: int) -> float:
@@ -200,72 +215,6 @@ class _Sender:
                 ],
             ),
         )
-
-
-async def _direct(channel: grpc.aio.Channel, conn: psycopg.AsyncConnection[Any], template: str) -> list[Figure]:
-    """Send one message a call at a steady pace; how long calls take, and how long until the provider has it."""
-    messages: messages_pb2_grpc.MessageServiceAsyncStub = messages_pb2_grpc.MessageServiceStub(channel)
-
-    async def send(number: int) -> None:
-        one = messages_pb2.Recipient(address=f"direct{number}@example.com")
-        values = dict(zip(VARIABLES[2:], values_of(number)[2:], strict=True)) | {"User.UserId": f"u{number}"}
-        await messages.SendMessages(
-            messages_pb2.SendMessagesRequest(
-                parent=PARENT,
-                channel="EMAIL",
-                content=dispatch_pb2.MessageContent(template=template),
-                recipients=[one],
-                substitutions=values,
-            ),
-            timeout=60,
-        )
-
-    await send(-1)
-    calls = await _paced(send)
-
-    async def taken() -> list[float] | None:
-        rows = await (await conn.execute(_TIMES)).fetchall()
-        return [float(row[0]) for row in rows] if len(rows) > len(calls) else None
-
-    waits = await until("the direct sends", taken, within=30)
-    with bare("members", "0") as address:
-        async with grpc.aio.insecure_channel(address) as plain:
-            other: audience_pb2_grpc.AudienceServiceAsyncStub = audience_pb2_grpc.AudienceServiceStub(plain)
-
-            async def ask(number: int) -> None:
-                await other.GetSnapshot(audience_pb2.GetSnapshotRequest(name=str(number)))
-
-            await ask(0)
-            plain_calls = await _paced(ask)
-    at = f"at {SENDS_PER_SECOND}/s"
-    unary = "an empty unary call at the same pace"
-    return [
-        figure(
-            f"direct send of one message {at}, the call, {words}", percentile(calls, share), "ms",
-            bare=percentile(plain_calls, share), against=unary, target=target,
-        )
-        for words, share, target in (("p50", 0.5, "8 ms at 100/s"), ("p99", 0.99, "30 ms at 100/s"))
-    ] + [
-        figure(
-            f"direct send {at}, from the ledger to the provider's yes, p50", percentile(waits, 0.5), "ms",
-            bare=percentile(plain_calls, 0.5), against=unary,
-        )
-    ]  # fmt: skip
-
-
-async def _paced(call: Any) -> list[float]:
-    """Start calls at a steady pace, whether earlier ones have ended or not; returns how long each took, ms."""
-    loop = asyncio.get_running_loop()
-    begin = loop.time() + 0.05
-
-    async def one(number: int) -> float:
-        due = begin + number / SENDS_PER_SECOND
-        await asyncio.sleep(max(0.0, due - loop.time()))
-        began = time.perf_counter()
-        await call(number)
-        return 1000 * (time.perf_counter() - began)
-
-    return list(await asyncio.gather(*(one(number) for number in range(SENDS_PER_SECOND * SEND_SECONDS))))
 
 
 async def _row(conn: psycopg.AsyncConnection[Any], statement: str, run_id: str) -> Sequence[Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 from sqlalchemy import (
@@ -23,6 +23,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    TextClause,
     func,
     text,
 )
@@ -185,13 +186,16 @@ class Outbox:
     def __init__(self, tables: MailTables, *, clock: Clock | None = None) -> None:
         """Take the tables, and the clock for the time of the messages (ce-time)."""
         self._clock = clock or SystemClock()
-        self._insert = text(
+        # The condition is empty, or the words of `add_with`: nothing of a caller's comes in here.
+        self._words = (
             f"INSERT INTO {tables.outbox_name} (id, project, subject, type, payload, time, traceparent) "  # noqa: S608
             "SELECT id, project, subject, type, payload, :time, :traceparent FROM unnest("
             "CAST(:ids AS text[]), CAST(:projects AS text[]), CAST(:subjects AS text[]), CAST(:types AS text[]), "
             "CAST(:payloads AS bytea[])) AS new (id, project, subject, type, payload) "
-            "ON CONFLICT (id) DO NOTHING"
+            "{condition}ON CONFLICT (id) DO NOTHING"
         )
+        self._insert = text(self._words.format(condition=""))
+        self._with: dict[str, TextClause] = {}
 
     async def add(self, conn: AsyncConnection, *messages: Outgoing) -> None:
         """Store messages in the open transaction; they are published after it commits, in no promised order.
@@ -199,26 +203,52 @@ class Outbox:
         Raises:
             MessageTooLarge: a message is over 4 MiB.
         """
-        if not messages:
-            return
+        if messages:
+            await conn.execute(self._insert, self._parameters(messages))
+            _mark(conn)
+
+    async def add_with(
+        self, conn: AsyncConnection, insert: str, parameters: Mapping[str, Any], *messages: Outgoing
+    ) -> bool:
+        """Insert a row of the caller's and store messages in one statement; False, and no message, when it is there already.
+
+        `insert` is a constant INSERT with ON CONFLICT DO NOTHING and without RETURNING. Its parameters must not have the
+        names `ids`, `projects`, `subjects`, `types`, `payloads`, `time` and `traceparent`. One round trip on a connection
+        of `Database.statement`.
+
+        Raises:
+            MessageTooLarge: a message is over 4 MiB.
+        """
+        statement = self._with.get(insert)
+        if statement is None:
+            mail = self._words.format(condition="WHERE EXISTS (SELECT FROM given) ")
+            words = f"WITH given AS ({insert} RETURNING 1), mail AS ({mail}) SELECT EXISTS (SELECT FROM given)"  # noqa: S608
+            statement = self._with[insert] = text(words)
+        done = await conn.execute(statement, {**self._parameters(messages), **parameters})
+        inserted = bool(done.scalar_one())
+        if inserted and messages:
+            _mark(conn)
+        return inserted
+
+    def _parameters(self, messages: Sequence[Outgoing]) -> dict[str, Any]:
         payloads = [outgoing.message.SerializeToString() for outgoing in messages]
         for outgoing, payload in zip(messages, payloads, strict=True):
             if len(payload) > MAX_PAYLOAD_BYTES:
                 raise MessageTooLarge(f"{outgoing.message.DESCRIPTOR.full_name} has {len(payload)} bytes")
-        await conn.execute(
-            self._insert,
-            {
-                "ids": [outgoing.id for outgoing in messages],
-                "projects": [outgoing.project for outgoing in messages],
-                "subjects": [outgoing.subject for outgoing in messages],
-                "types": [outgoing.message.DESCRIPTOR.full_name for outgoing in messages],
-                "payloads": payloads,
-                "time": self._clock.now(),
-                "traceparent": traceparent(),
-            },
-        )
-        if conn.sync_connection is not None:
-            conn.sync_connection.info[MAIL_MARK] = True
+        return {
+            "ids": [outgoing.id for outgoing in messages],
+            "projects": [outgoing.project for outgoing in messages],
+            "subjects": [outgoing.subject for outgoing in messages],
+            "types": [outgoing.message.DESCRIPTOR.full_name for outgoing in messages],
+            "payloads": payloads,
+            "time": self._clock.now(),
+            "traceparent": traceparent(),
+        }
+
+
+def _mark(conn: AsyncConnection) -> None:
+    if conn.sync_connection is not None:
+        conn.sync_connection.info[MAIL_MARK] = True
 
 
 class OutboxRelay:

@@ -209,6 +209,9 @@ async def test_a_campaign_inherits_what_the_project_says_when_it_is_created(
         (dispatch_pb2.CAP_SCOPE_SOURCE, 1, 0),
     ]
     assert (told.quiet_time.start, told.quiet_time.end) == ("12:00", "13:00")
+    batches = post.of(made.name)
+    project = made.name.partition("/campaigns/")[0]
+    assert [batch.snapshot for batch in batches] == [f"{project}/snapshots/{batch.source.run_id}" for batch in batches]
 
 
 async def test_a_repeated_request_gets_the_first_answer(idle: Service) -> None:

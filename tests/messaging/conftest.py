@@ -23,6 +23,8 @@ from heliograph.messaging.v1 import (
     messages_pb2_grpc,
     opt_outs_pb2_grpc,
     origination_pb2_grpc,
+    otp_pb2_grpc,
+    phone_numbers_pb2_grpc,
     suppressions_pb2_grpc,
     templates_pb2_grpc,
 )
@@ -59,6 +61,8 @@ class Service:
     numbers: origination_pb2_grpc.OriginationServiceAsyncStub
     opt_outs: opt_outs_pb2_grpc.OptOutServiceAsyncStub
     edge: edge_pb2_grpc.EdgeServiceAsyncStub
+    otps: otp_pb2_grpc.OtpServiceAsyncStub
+    phones: phone_numbers_pb2_grpc.PhoneNumberServiceAsyncStub
     scripted: ScriptedChannel
     second: ScriptedChannel
     files: files_pb2_grpc.FileServiceAsyncStub
@@ -247,6 +251,8 @@ async def start(values: Values, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             origination_pb2_grpc.OriginationServiceStub(to),
             opt_outs_pb2_grpc.OptOutServiceStub(to),
             edge_pb2_grpc.EdgeServiceStub(to),
+            otp_pb2_grpc.OtpServiceStub(to),
+            phone_numbers_pb2_grpc.PhoneNumberServiceStub(to),
             scripted,
             second,
             files_pb2_grpc.FileServiceStub(to),

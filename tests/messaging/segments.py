@@ -20,6 +20,8 @@ class AnEndpoint:
     address: str = "someone@x.com"
     user_id: str = ""
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    inactive: bool = False
+    opted_out: bool = False
 
 
 class Segments(audience_pb2_grpc.AudienceServiceServicer):
@@ -33,17 +35,27 @@ class Segments(audience_pb2_grpc.AudienceServiceServicer):
     async def ReadEndpoints(self, request: audience_pb2.ReadEndpointsRequest, context: Any) -> audience_pb2.MemberPage:
         """Return those that exist, in the order asked."""
         self.asked.append((len(request.endpoint_ids), list(request.fields)))
-        known = [id for id in request.endpoint_ids if id in self.endpoints]
+        return self._page([id for id in request.endpoint_ids if id in self.endpoints], request.fields)
+
+    async def ReadUserEndpoints(
+        self, request: audience_pb2.ReadUserEndpointsRequest, context: Any
+    ) -> audience_pb2.MemberPage:
+        """Return the endpoints of the users, user by user."""
+        self.asked.append((len(request.user_ids), list(request.fields)))
+        ids = [id for user in request.user_ids for id, one in self.endpoints.items() if one.user_id == user]
+        return self._page(ids, request.fields)
+
+    def _page(self, known: Sequence[str], fields: Sequence[str]) -> audience_pb2.MemberPage:
         found = [self.endpoints[id] for id in known]
         page = audience_pb2.MemberPage(
             endpoint_ids=known,
             user_ids=[one.user_id for one in found],
             channels=[one.channel for one in found],
             addresses=[one.address for one in found],
-            opted_out=[False for _ in found],
-            inactive=[False for _ in found],
+            opted_out=[one.opted_out for one in found],
+            inactive=[one.inactive for one in found],
         )
-        for path in request.fields:
+        for path in fields:
             cells = [one.fields.get(path, ()) for one in found]
             column = page.columns.add(path=path, counts=[len(cell) for cell in cells])
             column.values.extend(value for cell in cells for value in cell)

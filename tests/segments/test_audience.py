@@ -144,6 +144,26 @@ async def test_pages_carry_the_fields_asked_for_as_columns(api: Api) -> None:
     }
 
 
+async def test_the_endpoints_of_many_users_come_user_by_user_and_the_oldest_first(api: Api) -> None:
+    def of(user: str, first: str) -> endpoints_pb2.EndpointUser:
+        return endpoints_pb2.EndpointUser(user_id=user, attributes=lists(first=[first]))
+
+    await write(api, an_endpoint_message("z", user=of("ann", "Ann")), an_endpoint_message("y", user=of("bob", "Bob")))
+    await write(api, an_endpoint_message("a", user=of("ann", "Ann")), an_endpoint_message("nobody"))
+    ask = audience_pb2.ReadUserEndpointsRequest
+    read = await api.audience.ReadUserEndpoints(
+        ask(project=PARENT, user_ids=["bob", "gone", "ann", "", "bob"], fields=["User.UserAttributes.first"])
+    )
+    assert (list(read.endpoint_ids), list(read.user_ids)) == (["y", "z", "a"], ["bob", "ann", "ann"])
+    assert list(read.columns[0].values) == ["Bob", "Ann", "Ann"]
+    assert not (await api.audience.ReadUserEndpoints(ask(project=PARENT, user_ids=["gone"]))).endpoint_ids
+    hundred = [f"u{number}" for number in range(100)]
+    assert not (await api.audience.ReadUserEndpoints(ask(project=PARENT, user_ids=hundred))).endpoint_ids
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await api.audience.ReadUserEndpoints(ask(project=PARENT, user_ids=[*hundred, "one more"], fields=["Colour"]))
+    assert dict(violations_of(refused.value)) == {"user_ids": "TOO_MANY", "fields[0]": "UNKNOWN_FIELD"}
+
+
 # Whatever separates, escapes, ends or looks like nothing somewhere; only NUL cannot be kept.
 AWKWARD = (
     "", " ", "\t", "\n", "\r\n", "\\", "\\N", "\\x00", "\\000", "\x01", "\x1e", "\x1f", "\x7f", "\x85", "\u2028", "\ufeff",

@@ -100,6 +100,8 @@ METRICS: Mapping[str, Metric] = {
                 "heliograph.channel"),
         _metric("heliograph.messaging.webhooks", Kind.COUNTER, "{call}", "Calls of providers by the status they were "
                 "answered with.", "heliograph.provider", "heliograph.outcome"),
+        _metric("heliograph.messaging.otp.verifications", Kind.COUNTER, "{attempt}", "One-time passwords that were tried.",
+                "heliograph.outcome"),
         _metric("heliograph.registry10dlc.transitions", Kind.COUNTER, "{transition}", "Registrations that changed "
                 "state.", "heliograph.operation", "heliograph.outcome"),
         _metric("heliograph.analytics.events", Kind.COUNTER, "{event}", "Events by their outcome.",

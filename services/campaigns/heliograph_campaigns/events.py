@@ -93,6 +93,7 @@ def dispatch(
     draft: Draft,
     content: Content,
     recipients: audience_pb2.MemberPage,
+    snapshot: str = "",
 ) -> Outgoing:
     """Build the batch that hands a page's members of one treatment to messaging.
 
@@ -115,6 +116,7 @@ def dispatch(
             content=content_to_proto(content),
             recipients=recipients,
             policy=policy(draft),
+            snapshot=snapshot,
         ),
         id=batch_id,
         project=project,

@@ -179,6 +179,7 @@ class Runner:
         for content in campaign.contents():
             fields.extend(await self._audience.fields_of(content))
         snapshot = run.snapshot or await self._audience.freeze(draft.segment, draft.segment_version, run.id)
+        run = replace(run, snapshot=snapshot)
         if run.state is not RunState.RUNNING:
             async with self._database.transaction() as conn:
                 await self._hold(conn, run, state=RunState.RUNNING, snapshot=snapshot)
@@ -220,6 +221,7 @@ class Runner:
                 draft=campaign.draft,
                 content=contents[int(treatment)],
                 recipients=events.picked(page, positions),
+                snapshot=run.snapshot,
             )
             for treatment, positions in groups.items()
             if treatment != HOLDOUT

@@ -99,6 +99,24 @@ class MessagingSettings(ServiceSettings):
         default=2, ge=0.05, le=600, description="first pause of a provider that is left alone, seconds"
     )
 
+    otp_pepper: SecretStr | None = Field(
+        default=None,
+        description="key of the hashes of one-time passwords, at least 32 characters; unset uses the secret key, and "
+        "without that the installation's internal secret",
+    )
+    otp_per_destination: int = Field(
+        default=10,
+        ge=0,
+        le=1000,
+        description="one-time passwords sent to one number within an hour; 0 is without limit",
+    )
+    otp_per_block: int = Field(
+        default=100,
+        ge=0,
+        le=10_000,
+        description="one-time passwords sent within an hour to the 10,000 numbers that share all but their last four "
+        "digits; 0 is without limit",
+    )
     tracking_key: SecretStr | None = Field(
         default=None,
         description="signs tracked links, at least 32 characters; several separated by commas: the first signs, all are "
@@ -122,6 +140,8 @@ class MessagingSettings(ServiceSettings):
     def _long_key(self) -> MessagingSettings:
         if self.secret_key is not None and len(self.secret_key.get_secret_value()) < 32:
             raise ValueError("HELIOGRAPH_MESSAGING_SECRET_KEY must have at least 32 characters")
+        if self.otp_pepper is not None and len(self.otp_pepper.get_secret_value()) < 32:
+            raise ValueError("HELIOGRAPH_MESSAGING_OTP_PEPPER must have at least 32 characters")
         return self
 
     @model_validator(mode="after")
@@ -135,6 +155,12 @@ class MessagingSettings(ServiceSettings):
         """Return the secrets of tracked links, the one that signs first; empty when none was given."""
         given = self.tracking_key.get_secret_value() if self.tracking_key is not None else ""
         return [one.strip() for one in given.split(",") if one.strip()]
+
+    @property
+    def pepper(self) -> bytes:
+        """The key of the hashes of one-time passwords."""
+        given = self.otp_pepper or self.secret_key or self.internal_secret
+        return given.get_secret_value().encode()
 
     def retry_policy(self) -> RetryPolicy:
         """Return the policy for attempts that may succeed later."""

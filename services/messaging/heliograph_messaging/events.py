@@ -60,6 +60,8 @@ def outcome_batch(
         message_class=batch.message_class,
         template=batch.content.template,
         template_version=template_version,
+        context=batch.context,
+        caller_trace_id=batch.caller_trace_id,
     )
     time = timestamp(now)
     for row, outcome in outcomes:

@@ -13,6 +13,8 @@ from heliograph.messaging.v1 import (
     messages_pb2_grpc,
     opt_outs_pb2_grpc,
     origination_pb2_grpc,
+    otp_pb2_grpc,
+    phone_numbers_pb2_grpc,
     suppressions_pb2_grpc,
     templates_pb2_grpc,
 )
@@ -57,12 +59,17 @@ from heliograph_messaging.projections import (
 from heliograph_messaging.providers import Senders, load_catalogue
 from heliograph_messaging.secretbox import SecretBox
 from heliograph_messaging.service.channels import Channels
+from heliograph_messaging.service.direct import DirectSends
+from heliograph_messaging.service.direct_content import Contents
 from heliograph_messaging.service.edge import Edge
 from heliograph_messaging.service.files import Files
 from heliograph_messaging.service.keywords import Keywords
 from heliograph_messaging.service.messages import Messages
 from heliograph_messaging.service.opt_outs import OptOuts
 from heliograph_messaging.service.originations import Originations
+from heliograph_messaging.service.otp import Limits, Otps
+from heliograph_messaging.service.outcomes import Outcomes
+from heliograph_messaging.service.phone_numbers import PhoneNumbers
 from heliograph_messaging.service.pools import Pools
 from heliograph_messaging.service.preview import Previews
 from heliograph_messaging.service.provider_settings import ProviderSettings
@@ -76,9 +83,12 @@ from heliograph_messaging.servicers.files import FileServicer
 from heliograph_messaging.servicers.messages import MessageServicer
 from heliograph_messaging.servicers.opt_outs import OptOutServicer
 from heliograph_messaging.servicers.originations import OriginationServicer
+from heliograph_messaging.servicers.otp import OtpServicer
+from heliograph_messaging.servicers.phone_numbers import PhoneNumberServicer
 from heliograph_messaging.servicers.suppressions import SuppressionServicer
 from heliograph_messaging.servicers.templates import TemplateServicer
-from heliograph_messaging.store.channels import ChannelStore, NumberStore, RequestStore
+from heliograph_messaging.servicers.waiting import Patience
+from heliograph_messaging.store.channels import NumberStore, RequestStore
 from heliograph_messaging.store.conversations import ConversationStore
 from heliograph_messaging.store.files import FileStore
 from heliograph_messaging.store.inbound import InboundStore
@@ -88,11 +98,19 @@ from heliograph_messaging.store.marks import MarkStore
 from heliograph_messaging.store.messages import MessageStore
 from heliograph_messaging.store.opt_outs import OptOutStore
 from heliograph_messaging.store.originations import OriginationStore, PoolStore
+from heliograph_messaging.store.otps import OtpStore
 from heliograph_messaging.store.receipts import ReceiptStore
-from heliograph_messaging.store.routes import RouteStore
+from heliograph_messaging.store.recent import (
+    Memory,
+    RecentChannels,
+    RecentRoutes,
+    RecentTemplates,
+    WatchedChannels,
+    WatchedRoutes,
+    WatchedTemplates,
+)
 from heliograph_messaging.store.sms_settings import SmsSettingsStore, SpendingStore
 from heliograph_messaging.store.suppressions import SuppressionStore
-from heliograph_messaging.store.templates import TemplateStore
 from heliograph_messaging.store.touches import TouchStore
 from heliograph_messaging.store.turns import TurnStore
 from heliograph_messaging.tables import mail, metadata
@@ -116,8 +134,9 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     runtime.on_close(partial(close_catalogue, catalogue))
     runtime.use_mail(mail)
     outbox, inbox = runtime.outbox, Inbox(mail)
-    channels, templates, numbers, requests = ChannelStore(), TemplateStore(), NumberStore(), RequestStore()
-    routes = RouteStore()
+    memory, numbers, requests = Memory(), NumberStore(), RequestStore()
+    channels, templates, routes = WatchedChannels(memory), WatchedTemplates(memory), WatchedRoutes(memory)
+    recent_channels, recent_templates = RecentChannels(memory, database), RecentTemplates(memory, database)
     box, cache, files = SecretBox(settings.secret_key), ContentCache(), FileStore()
     keys = TrackingKeys(database, settings.tracking_secrets())
     tracking = Tracking(keys, clock, public_url=settings.public_url, click_days=settings.tracking_days)
@@ -135,14 +154,45 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         FileServicer(Files(database, files, clock)),
         "heliograph.messaging.v1.FileService",
     )
-    messages = Messages(
-        database, MessageStore(), channels, templates, requests, catalogue, cache, audience, outbox, clock, new_id,
-        files,
-    )  # fmt: skip
+    contents = Contents(database, recent_channels, recent_templates, files, catalogue, cache)
+    message_store = MessageStore()
+    outcomes = Outcomes(database, message_store)
+    runtime.on_close(outcomes.close)
+    patience = Patience(outcomes)
     runtime.add_servicer(
         messages_pb2_grpc.add_MessageServiceServicer_to_server,
-        MessageServicer(messages),
+        MessageServicer(
+            Messages(database, message_store),
+            DirectSends(database, contents, files, requests, audience, outbox, clock, new_id),
+            patience,
+        ),
         "heliograph.messaging.v1.MessageService",
+    )
+    limits = Limits(settings.otp_per_destination, settings.otp_per_block)
+    otps = Otps(
+        database,
+        OtpStore(),
+        OriginationStore(),
+        requests,
+        contents,
+        outbox,
+        clock,
+        new_id,
+        pepper=settings.pepper,
+        limits=limits,
+    )
+    runtime.add_servicer(
+        otp_pb2_grpc.add_OtpServiceServicer_to_server,
+        OtpServicer(otps, patience),
+        "heliograph.messaging.v1.OtpService",
+    )
+    runtime.add_worker("forget old one-time passwords", otps.forget_old)
+    phone_numbers = PhoneNumbers()
+    runtime.on_close(phone_numbers.close)
+    runtime.add_servicer(
+        phone_numbers_pb2_grpc.add_PhoneNumberServiceServicer_to_server,
+        PhoneNumberServicer(phone_numbers),
+        "heliograph.messaging.v1.PhoneNumberService",
     )
 
     # -- numbers
@@ -235,8 +285,8 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
 
     runtime.on_close(stop_beating)
     setup = BatchSetup(
-        channels,
-        routes,
+        recent_channels,
+        RecentRoutes(memory),
         templates,
         SmsReader(origins, pools, sms_settings, rules),
         cache,

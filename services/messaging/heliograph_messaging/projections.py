@@ -118,9 +118,21 @@ class SegmentsAudience:
         try:
             return await self._stub.ReadEndpoints(request)
         except grpc.aio.AioRpcError as error:
-            raise Unavailable(
-                "endpoints cannot be looked up now; try again in a moment", dependency="segments"
-            ) from error
+            raise _away() from error
+
+    async def read_user_endpoints(
+        self, project: str, users: Sequence[str], fields: Sequence[str]
+    ) -> audience_pb2.MemberPage:
+        """Return all endpoints of at most 100 users, user by user.
+
+        Raises:
+            Unavailable: segments does not answer.
+        """
+        request = audience_pb2.ReadUserEndpointsRequest(project=f"projects/{project}", user_ids=users, fields=fields)
+        try:
+            return await self._stub.ReadUserEndpoints(request)
+        except grpc.aio.AioRpcError as error:
+            raise _away() from error
 
     async def mark_endpoints(self, project: str, marks: Sequence[NewMark]) -> None:
         """Tell what was learnt of endpoints; safe to repeat.
@@ -144,3 +156,7 @@ class SegmentsAudience:
             await self._endpoints.MarkEndpoints(request)
         except grpc.aio.AioRpcError as error:
             raise Unavailable(f"segments does not answer: {error.code().name}", dependency="segments") from error
+
+
+def _away() -> Unavailable:
+    return Unavailable("endpoints cannot be looked up now; try again in a moment", dependency="segments")

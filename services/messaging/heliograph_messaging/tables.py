@@ -290,7 +290,12 @@ batches = Table(
     Column("lease_token", BigInteger, nullable=False),
     Column("lease_until", _TIME, nullable=False),
     Column("finish_time", _TIME),
+    # What its messages tell beside that, as JSON: snapshot, policy, context, caller_trace_id. NULL: nothing.
+    Column("extras", JSONB),
     Index("batches_run", "project", "run_id"),
+    Index(
+        "batches_runs", "project", "run_id", "activity_id", postgresql_where=text("message_class <> 'transactional'")
+    ),
 )
 
 # One row for each call of a provider. It is there before the call; DISPATCHING without an end is a call in doubt.
@@ -336,6 +341,11 @@ messages = Table(
     Column("accept_time", _TIME),
     # Millionths; NULL for what costs nothing, which takes no room.
     Column("cost", BigInteger),
+    # The chunks it was in before `chunk`; NULL: none.
+    Column("earlier_chunks", ARRAY(Integer)),
+    # Of direct sends the endpoint or the bare address, by which they are listed; NULL in campaigns and journeys, whose
+    # message ids can be told from the run and the endpoint: an index of all recipients would cost a third more an insert.
+    Column("direct_recipient", Text),
     Index("messages_batch", "project", "batch_id"),
     Index(
         "messages_address",
@@ -343,6 +353,13 @@ messages = Table(
         "address_key",
         unique=True,
         postgresql_where=text("address_key IS NOT NULL"),
+    ),
+    Index(
+        "messages_direct",
+        "project",
+        "direct_recipient",
+        "create_time",
+        postgresql_where=text("direct_recipient IS NOT NULL"),
     ),
 )
 
@@ -489,4 +506,30 @@ tracking_keys = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("key", LargeBinary, nullable=False),
     Column("create_time", _TIME, nullable=False, server_default=text("clock_timestamp()")),
+)
+
+# One-time passwords. `code_hash` is keyed with a pepper that is not in the database.
+otps = Table(
+    "otps",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("destination", Text, primary_key=True),
+    Column("reference_id", Text, primary_key=True),
+    Column("code_hash", LargeBinary, nullable=False),
+    Column("allowed_attempts", SmallInteger, nullable=False),
+    Column("failed_attempts", SmallInteger, nullable=False),
+    Column("used", Boolean, nullable=False),
+    Column("expire_time", _TIME, nullable=False),
+    Index("otps_expired", "expire_time"),
+)
+
+# When one-time passwords went to a destination or a block of numbers lately: at most as many instants as may be in an hour.
+otp_sends = Table(
+    "otp_sends",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("times", ARRAY(_TIME), nullable=False),
+    Column("last_time", _TIME, nullable=False),
+    Index("otp_sends_age", "last_time"),
 )

@@ -40,6 +40,24 @@ async def test_a_committed_message_is_published_once_with_its_headers(
     assert stored.headers["traceparent"].split("-")[1] == trace.format_trace_id(span.get_span_context().trace_id)
 
 
+async def test_a_row_and_its_messages_are_stored_in_one_statement_or_not_at_all(post: Database) -> None:
+    woken: list[bool] = []
+    silence = post.on_mail(lambda: woken.append(True))
+    insert = "INSERT INTO post.letters (project, id, times) VALUES (:project, :id, 1) ON CONFLICT DO NOTHING"
+
+    async def send(id: str, message: str) -> bool:
+        async with post.statement() as conn:
+            return await outbox.add_with(conn, insert, {"project": "shop", "id": id}, a_letter(message))
+
+    assert await send("first", "m1")
+    assert (await send("first", "m2"), len(woken)) == (False, 1)
+    answers = await asyncio.gather(*(send("second", f"m{number}") for number in range(3, 9)))
+    assert sum(answers) == 1
+    silence()
+    assert len(await rows(post, "SELECT id FROM post.letters")) == 2
+    assert len(await rows(post, "SELECT id FROM post.outbox")) == 2
+
+
 async def test_a_rolled_back_transaction_publishes_nothing(post: Database, bus: Bus) -> None:
     async def fail() -> None:
         async with post.transaction() as conn:

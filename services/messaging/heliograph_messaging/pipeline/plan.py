@@ -75,14 +75,21 @@ class Plan:
     lanes: Mapping[int, Lane]
 
 
+def message_id(run_id: str, activity_id: str, recipient: str, occurrence: int) -> str:
+    """Return the id of one message; `recipient` is an endpoint id, or what stands in for it."""
+    return derived_id(run_id, activity_id, recipient, str(occurrence))
+
+
 def message_ids(batch: dispatch_pb2.DispatchBatch, recipients: Recipients) -> list[str]:
     """Return the ids of a batch's messages: the same each time for the same run, activity, endpoint and occurrence.
 
     A bare address of a direct send stands in for the endpoint it does not have.
     """
-    source, occurrence = batch.source, str(batch.occurrence)
+    source = batch.source
+    # An e-mail address is never a number; what any other channel calls an address may be both.
+    bare = "address" if batch.channel in ("EMAIL", "SMS") else f"address:{batch.channel}"
     return [
-        derived_id(source.run_id, source.activity_id, endpoint_id or f"address:{address}", occurrence)
+        message_id(source.run_id, source.activity_id, endpoint_id or f"{bare}:{address}", batch.occurrence)
         for endpoint_id, address in zip(recipients.endpoint_ids, recipients.addresses, strict=True)
     ]
 
@@ -179,6 +186,9 @@ class _Planner:
             "source": source.name, "run_id": source.run_id, "treatment_id": source.treatment_id,
             "activity_id": source.activity_id, **owner_of(source),
         }  # fmt: skip
+        if batch.caller_trace_id:
+            self._attributes["trace_id"] = batch.caller_trace_id
+        self._attributes.update((f"context.{name}", value) for name, value in batch.context.items())
         self._correlation = correlation(source)
         if isinstance(setup, Setup):
             self._kind = Kind(batch.channel)

@@ -28,6 +28,7 @@ from heliograph_messaging.answers import ID_LENGTH, Unsound, plain, type_name
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, after_receipt
 from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT, UNSUBSCRIBED
 from heliograph_messaging.faults import Fault, tell
+from heliograph_messaging.pipeline import extras
 from heliograph_messaging.pipeline.marks import EndpointMarks
 from heliograph_messaging.pipeline.suppressed import suppress
 from heliograph_messaging.store.marks import NewMark
@@ -189,6 +190,7 @@ def _told(pending: Sequence[PendingReceipt]) -> list[Outgoing]:
     told = []
     for (project, batch_id), receipts in batches.items():
         first = receipts[0]
+        told_by_caller = extras.read(first.extras)
         message = events_pb2.MessageEventBatch(
             project=f"projects/{project}",
             source=dispatch_pb2.MessageSource(
@@ -199,6 +201,8 @@ def _told(pending: Sequence[PendingReceipt]) -> list[Outgoing]:
             message_class=CLASS_OF_NAME[first.message_class],
             template=first.template,
             template_version=first.template_version,
+            context=told_by_caller.context,
+            caller_trace_id=told_by_caller.caller_trace_id,
             events=[_event(one) for one in receipts],
         )  # fmt: skip
         id = derived_id("receipts", batch_id, *sorted(f"{one.provider} {one.receipt_id}" for one in receipts))

@@ -20,6 +20,7 @@ from heliograph_messaging.domain.handlebars import DoesNotCompile
 from heliograph_messaging.domain.recipients import Recipients
 from heliograph_messaging.events import CLASSES
 from heliograph_messaging.faults import PluginFault
+from heliograph_messaging.pipeline import extras
 from heliograph_messaging.pipeline.lanes import Lane, Lanes, order
 from heliograph_messaging.pipeline.page import recipients_of
 from heliograph_messaging.pipeline.plan import Problem, Setup, addresses_to_check
@@ -88,7 +89,7 @@ def parse_batch(delivery: Delivery, *, now: datetime) -> tuple[dispatch_pb2.Disp
     new = NewBatch(
         BatchKey(project, batch.batch_id), CLASSES[batch.message_class], source.name, source.run_id,
         source.treatment_id, source.activity_id, batch.channel, batch.content.template, batch.content.template_version,
-        now,
+        now, extras.written(batch),
     )  # fmt: skip
     return batch, recipients, new
 

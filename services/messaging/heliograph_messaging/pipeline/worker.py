@@ -173,14 +173,14 @@ class Pipeline:
         rows = [row._replace(chunk=number_of.get(row.position)) for row in plan.rows]
         async with self._database.transaction() as conn:
             await self._ledger.claim(conn, lease, provider=provider, template_version=run.version, now=now)
-            inserted = await self._ledger.insert(conn, lease.key, rows, now=now)
+            inserted = await self._ledger.insert(conn, lease.key, rows, now=now, direct=run.transactional)
             closed = [row for row in rows if row.position in inserted and row.status != Status.CLAIMED]
             missing = [row for row in rows if row.position not in inserted]
             if missing:
                 # Either the address is used up in this run, or the message itself is there already, from another
                 # batch: then this insert leaves it out again.
                 doubles = [doubled_row(row) for row in missing]
-                added = await self._ledger.insert(conn, lease.key, doubles, now=now)
+                added = await self._ledger.insert(conn, lease.key, doubles, now=now, direct=run.transactional)
                 closed += [row for row in doubles if row.position in added]
             standing = [row for row in rows if row.position in inserted and row.status == Status.CLAIMED]
             refused = await self._door.refuse(conn, run.passing(standing, now, first=True))

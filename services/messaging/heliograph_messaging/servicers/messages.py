@@ -1,191 +1,114 @@
-"""gRPC face of messages."""
+"""gRPC face of messages: direct sends, and what became of messages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from heliograph.messaging.v1 import dispatch_pb2, events_pb2, messages_pb2, messages_pb2_grpc
+from heliograph.messaging.v1 import messages_pb2, messages_pb2_grpc
 from heliograph_kit.errors import Violations
-from heliograph_kit.instants import timestamp
-from heliograph_kit.names import format_name, parse_name, project_of
-from heliograph_kit.paging import next_token, page_of
-from heliograph_kit.rpc import fingerprint
-from heliograph_messaging.events import CLASS_OF_NAME, OF_RECEIPT
-from heliograph_messaging.service.messages import Direct, Messages
-from heliograph_messaging.store.messages import Count, LedgerMessage, StoredReceipt
+from heliograph_kit.names import parse_name, project_of
+from heliograph_kit.paging import PageTokenInvalid, next_token, page_of
+from heliograph_messaging.service.direct import DirectSends
+from heliograph_messaging.service.messages import Messages
+from heliograph_messaging.servicers.direct_reading import read_send, read_users_send
+from heliograph_messaging.servicers.message_writing import message_proto, run_status, status_name, story_proto
+from heliograph_messaging.servicers.waiting import Patience, wait_seconds
+from heliograph_messaging.store.messages import LedgerMessage
 
-_UNSPECIFIED = messages_pb2.MESSAGE_STATUS_UNSPECIFIED
+Request = TypeVar("Request")
 
 
 class MessageServicer(messages_pb2_grpc.MessageServiceServicer):
-    """gRPC face of messages."""
+    """Parses, calls, translates."""
 
-    def __init__(self, messages: Messages) -> None:
-        """Take the use cases."""
+    def __init__(self, messages: Messages, direct: DirectSends, patience: Patience) -> None:
+        """Take the use cases, and what waits for providers."""
         self._messages = messages
+        self._direct = direct
+        self._patience = patience
 
     async def SendMessages(
         self, request: messages_pb2.SendMessagesRequest, context: Any
     ) -> messages_pb2.SendMessagesResponse:
-        """Take a direct send."""
-        expires = request.expire_time.ToDatetime(UTC) if request.HasField("expire_time") else None
-        return await self._messages.send(
-            Direct(
-                project=project_of(request.parent, field="parent"),
-                channel=request.channel,
-                content=request.content,
-                recipients=list(request.recipients),
-                substitutions=dict(request.substitutions),
-                request_id=request.request_id,
-                fingerprint=fingerprint(request),
-                expire_time=expires,
-            )
-        )
+        """Take a direct send, and wait for its results when that is asked for."""
+        seconds, direct = wait_seconds(request), read_send(request)
+        answer = await self._direct.send(direct)
+        assert isinstance(answer, messages_pb2.SendMessagesResponse)
+        await self._patience.fill(direct.project, answer.messages, seconds)
+        return answer
+
+    async def SendUsersMessages(
+        self, request: messages_pb2.SendUsersMessagesRequest, context: Any
+    ) -> messages_pb2.SendUsersMessagesResponse:
+        """Take a direct send to users, and wait for its results when that is asked for."""
+        seconds, direct = wait_seconds(request), read_users_send(request)
+        answer = await self._direct.send(direct)
+        assert isinstance(answer, messages_pb2.SendUsersMessagesResponse)
+        taken = [message for user in answer.users for message in user.messages]
+        await self._patience.fill(direct.project, taken, seconds)
+        return answer
 
     async def GetMessage(self, request: messages_pb2.GetMessageRequest, context: Any) -> messages_pb2.Message:
         """Return one message with its story."""
         name = parse_name(request.name, "messages")
-        message, receipts = await self._messages.get(name.project, name.id)
-        proto = _proto(message)
-        proto.events.extend(_story(message, receipts))
-        return proto
+        return story_proto(await self._messages.get(name.project, name.id))
 
     async def ListMessages(
         self, request: messages_pb2.ListMessagesRequest, context: Any
     ) -> messages_pb2.ListMessagesResponse:
-        """Return a page of the messages of a run."""
-        project = _project(request)
-        status = "" if request.status == _UNSPECIFIED else _status_name(request.status)
-        call = f"ListMessages {project} {request.run_id} {status}"
+        """Return a page of messages."""
+        project = project_of(request.parent, field="parent")
+        _check_narrowed(request)
+        status = status_name(request.status)
+        call = f"ListMessages {project} {request.run_id} {request.endpoint_id} {request.address} {status}"
         page = page_of(call, request.page_size, request.page_token)
-        after = page.after[0] if page.after else None
-        found = await self._messages.of_run(project, request.run_id, status=status, after=after, size=page.size + 1)
-        token = next_token(call, [found[page.size - 1].message_id]) if len(found) > page.size else ""
+        found = await self._page(request, project, status, page.after, page.size + 1)
+        token = ""
+        if len(found) > page.size:
+            last = found[page.size - 1]
+            by_id = [last.message_id]
+            token = next_token(call, by_id if request.run_id else [last.create_time.isoformat(), *by_id])
         return messages_pb2.ListMessagesResponse(
-            messages=[_proto(message) for message in found[: page.size]], next_page_token=token
+            messages=[message_proto(message) for message in found[: page.size]], next_page_token=token
         )
 
     async def GetRunStatus(self, request: messages_pb2.GetRunStatusRequest, context: Any) -> messages_pb2.RunStatus:
         """Return the counts of a run."""
-        project = _project(request)
+        project = project_of(request.parent, field="parent")
+        found = Violations()
+        if not request.run_id:
+            found.add("run_id", "is required", "INVALID_ARGUMENT")
+        found.check()
         counts = await self._messages.counts(
             project, request.run_id, treatment_id=request.treatment_id, activity_id=request.activity_id
         )
-        return _run_status(request.run_id, counts)
+        return run_status(request.run_id, counts)
 
-
-def _project(request: messages_pb2.ListMessagesRequest | messages_pb2.GetRunStatusRequest) -> str:
-    project = project_of(request.parent, field="parent")
-    found = Violations()
-    if not request.run_id:
-        found.add("run_id", "is required", "INVALID_ARGUMENT")
-    found.check()
-    return project
-
-
-def _status_name(status: messages_pb2.MessageStatus.ValueType) -> str:
-    found = Violations()
-    if status not in messages_pb2.MessageStatus.values():
-        found.add("status", "is no status", "INVALID_ARGUMENT")
-    found.check()
-    return messages_pb2.MessageStatus.Name(status).removeprefix("MESSAGE_STATUS_")
-
-
-def _status(name: str) -> messages_pb2.MessageStatus.ValueType:
-    return messages_pb2.MessageStatus.Value(f"MESSAGE_STATUS_{name}")
-
-
-def _proto(message: LedgerMessage) -> messages_pb2.Message:
-    return messages_pb2.Message(
-        name=format_name(message.project, "messages", message.message_id),
-        status=_status(message.status),
-        reason=message.reason,
-        detail=message.detail,
-        source=dispatch_pb2.MessageSource(
-            name=message.source_name,
-            run_id=message.run_id,
-            treatment_id=message.treatment_id,
-            activity_id=message.activity_id,
-        ),
-        message_class=CLASS_OF_NAME[message.message_class],
-        channel=message.channel,
-        provider=message.provider,
-        endpoint_id=message.endpoint_id,
-        user_id=message.user_id,
-        address=message.address,
-        origination=message.origination,
-        part_count=message.part_count,
-        cost_micros=message.cost,
-        template=message.template,
-        template_version=message.template_version,
-        provider_message_id=message.provider_message_id,
-        failed_attempt_count=message.failed_attempts,
-        trace_id=message.trace_id,
-        create_time=timestamp(message.create_time),
-        update_time=timestamp(message.update_time),
-        accept_time=timestamp(message.accept_time),
-    )
-
-
-def _story(message: LedgerMessage, receipts: Sequence[StoredReceipt]) -> list[events_pb2.MessageEvent]:
-    """Return what happened: the outcome of sending, then what the provider reported."""
-    story: list[events_pb2.MessageEvent] = []
-    if message.accept_time is not None:
-        accepted = _event(message, events_pb2.MESSAGE_EVENT_TYPE_ACCEPTED, time=timestamp(message.accept_time))
-        accepted.cost_micros = message.cost
-        story.append(accepted)
-    elif message.status in ("FAILED", "SKIPPED", "IN_DOUBT"):
-        type_ = events_pb2.MessageEventType.Value(f"MESSAGE_EVENT_TYPE_{message.status}")
-        outcome = _event(message, type_, time=timestamp(message.update_time))
-        outcome.reason, outcome.detail = message.reason, message.detail
-        story.append(outcome)
-    for receipt in receipts:
-        event = _event(message, OF_RECEIPT[receipt.kind], time=timestamp(receipt.time))
-        event.detail, event.link = receipt.detail, receipt.link
-        story.append(event)
-    return story
-
-
-def _event(
-    message: LedgerMessage, type_: events_pb2.MessageEventType.ValueType, *, time: Any
-) -> events_pb2.MessageEvent:
-    return events_pb2.MessageEvent(
-        message_id=message.message_id,
-        type=type_,
-        endpoint_id=message.endpoint_id,
-        user_id=message.user_id,
-        time=time,
-        origination=message.origination,
-        part_count=message.part_count,
-        ten_dlc_registration_id=message.use_case,
-    )
-
-
-def _run_status(run_id: str, counts: Sequence[Count]) -> messages_pb2.RunStatus:
-    status = messages_pb2.RunStatus(run_id=run_id)
-    for count in counts:
-        status.targeted_count += count.messages
-        status.accepted_count += count.accepted
-        status.part_count += count.parts
-        status.cost_micros += count.cost
-        if count.status == "DELIVERED":
-            status.delivered_count += count.messages
-        elif count.status == "FAILED":
-            status.bounced_count += count.accepted
-            status.failed_count += count.messages - count.accepted
-        elif count.status == "SKIPPED":
-            status.skipped_count += count.messages
-        elif count.status == "IN_DOUBT":
-            status.in_doubt_count += count.messages
-        elif count.status in ("CLAIMED", "DISPATCHING"):
-            status.pending_count += count.messages
-        status.counts.add(
-            status=_status(count.status),
-            reason=count.reason,
-            treatment_id=count.treatment_id,
-            activity_id=count.activity_id,
-            message_count=count.messages,
+    async def _page(
+        self,
+        request: messages_pb2.ListMessagesRequest,
+        project: str,
+        status: str,
+        after: tuple[str, ...] | None,
+        size: int,
+    ) -> Sequence[LedgerMessage]:
+        if request.run_id:
+            last = after[0] if after else None
+            return await self._messages.of_run(project, request.run_id, status=status, after=last, size=size)
+        try:
+            before = (datetime.fromisoformat(after[0]).astimezone(UTC), after[1]) if after else None
+        except (ValueError, IndexError) as error:
+            raise PageTokenInvalid from error
+        return await self._messages.to_one(
+            project, endpoint_id=request.endpoint_id, address=request.address, status=status, before=before, size=size
         )
-    return status
+
+
+def _check_narrowed(request: messages_pb2.ListMessagesRequest) -> None:
+    found = Violations()
+    given = [name for name in ("run_id", "endpoint_id", "address") if getattr(request, name)]
+    if len(given) != 1:
+        found.add(given[1] if given else "run_id", "give one of run_id, endpoint_id and address", "INVALID_ARGUMENT")
+    found.check()

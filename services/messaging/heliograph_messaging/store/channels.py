@@ -11,6 +11,7 @@ from sqlalchemy import Row, Table, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_messaging.domain.origination import Number
 from heliograph_messaging.tables import channels, metadata, numbers, requests
 
@@ -97,6 +98,12 @@ class NumberStore:
         )
 
 
+_KEEP = (
+    "INSERT INTO messaging.requests (project, method, request_id, fingerprint, answer, create_time) "
+    "VALUES (:project, :method, :request_id, :fingerprint, :answer, :create_time) ON CONFLICT DO NOTHING"
+)
+
+
 class RequestStore:
     """Answers kept by request id: the same request again gets the first answer."""
 
@@ -113,6 +120,17 @@ class RequestStore:
         if added.one_or_none() is not None:
             return None
         return await self.find(conn, project, method, request_id)
+
+    async def keep_with(
+        self, conn: AsyncConnection, outbox: Outbox, project: str, method: str, request_id: str, fingerprint: str,
+        answer: bytes, now: datetime, messages: Sequence[Outgoing],
+    ) -> bool:  # fmt: skip
+        """Keep an answer and store messages in one statement; False, and nothing is stored, when the id was used before."""
+        given = {
+            "project": project, "method": method, "request_id": request_id, "fingerprint": fingerprint,
+            "answer": answer, "create_time": now,
+        }  # fmt: skip
+        return await outbox.add_with(conn, _KEEP, given, *messages)
 
     async def find(self, conn: AsyncConnection, project: str, method: str, request_id: str) -> tuple[str, bytes] | None:
         """Return fingerprint and answer of a request, None when the id is new."""

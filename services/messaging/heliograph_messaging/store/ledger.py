@@ -24,9 +24,9 @@ class LeaseLost(Exception):
 
 _ACQUIRE = text(
     """INSERT INTO messaging.batches AS b (project, batch_id, message_class, source_name, run_id, treatment_id,
-        activity_id, channel, template, template_version, trace_id, create_time, lease_token, lease_until)
+        activity_id, channel, template, template_version, trace_id, create_time, extras, lease_token, lease_until)
     VALUES (:project, CAST(:batch AS uuid), :message_class, :source_name, :run_id, :treatment_id, :activity_id, :channel,
-        :template, :template_version, :trace_id, :create_time, 1, clock_timestamp() + make_interval(secs => :lease))
+        :template, :template_version, :trace_id, :create_time, CAST(:extras AS jsonb), 1, clock_timestamp() + make_interval(secs => :lease))
     ON CONFLICT (project, batch_id) DO UPDATE
         SET lease_token = b.lease_token + 1, lease_until = clock_timestamp() + make_interval(secs => :lease),
             crash_count = b.crash_count + 1
@@ -46,9 +46,11 @@ _CLAIM_BATCH = text(
 )
 _INSERT = text(
     """INSERT INTO messaging.messages (project, message_id, batch_id, position, endpoint_id, user_id, address,
-        address_key, status, reason, detail, origination, use_case, part_count, chunk, create_time, update_time)
+        address_key, status, reason, detail, origination, use_case, part_count, chunk, create_time, update_time,
+        direct_recipient)
     SELECT :project, message_id, CAST(:batch AS uuid), position, endpoint_id, user_id, address,
-        nullif(address_key, '')::uuid, status, reason, detail, origination, use_case, part_count, chunk, :now, :now
+        nullif(address_key, '')::uuid, status, reason, detail, origination, use_case, part_count, chunk, :now, :now,
+        CASE WHEN :direct THEN coalesce(nullif(endpoint_id, ''), nullif(address, '')) END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:positions AS smallint[]), CAST(:endpoint_ids AS text[]),
         CAST(:user_ids AS text[]), CAST(:addresses AS text[]), CAST(:address_keys AS text[]), CAST(:statuses AS text[]),
         CAST(:reasons AS text[]), CAST(:details AS text[]), CAST(:originations AS text[]), CAST(:use_cases AS text[]),
@@ -67,7 +69,9 @@ _INTEND = text(
 # A message that comes again may leave from another number than the one it was claimed with.
 _MOVE = text(
     """UPDATE messaging.messages AS m SET chunk = :chunk, update_time = :now, origination = x.origination,
-        use_case = x.use_case, part_count = x.part_count
+        use_case = x.use_case, part_count = x.part_count,
+        earlier_chunks = CASE WHEN m.chunk IS NULL THEN m.earlier_chunks
+            ELSE coalesce(m.earlier_chunks, '{}') || m.chunk END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:originations AS text[]), CAST(:use_cases AS text[]),
         CAST(:part_counts AS smallint[])) AS x (message_id, origination, use_case, part_count)
     WHERE m.project = :project AND m.message_id = x.message_id"""
@@ -86,6 +90,8 @@ _SETTLE = text(
     """UPDATE messaging.messages AS m SET status = x.status, reason = x.reason, detail = x.detail,
         provider_message_id = x.provider_id, failed_attempts = x.failed, update_time = :now,
         chunk = CASE WHEN x.status = 'CLAIMED' THEN NULL ELSE m.chunk END,
+        earlier_chunks = CASE WHEN x.status = 'CLAIMED' THEN coalesce(m.earlier_chunks, '{}') || m.chunk
+            ELSE m.earlier_chunks END,
         accept_time = CASE WHEN x.status = 'ACCEPTED' THEN CAST(:now AS timestamptz) END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]), CAST(:details AS text[]),
         CAST(:provider_ids AS text[]), CAST(:failed AS smallint[]))
@@ -94,7 +100,10 @@ _SETTLE = text(
 )
 _REFUSE = text(
     """UPDATE messaging.messages AS m SET status = 'SKIPPED', reason = x.reason, detail = x.detail, update_time = :now,
-        chunk = NULL, origination = '', use_case = '', part_count = 0
+        chunk = NULL, origination = '', use_case = '', part_count = 0,
+        earlier_chunks = CASE WHEN EXISTS (SELECT FROM messaging.chunks c WHERE c.project = m.project
+            AND c.batch_id = m.batch_id AND c.chunk = m.chunk) THEN coalesce(m.earlier_chunks, '{}') || m.chunk
+            ELSE m.earlier_chunks END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:reasons AS text[]), CAST(:details AS text[])) AS x (message_id, reason, detail)
     WHERE m.project = :project AND m.message_id = x.message_id AND m.status = 'CLAIMED'"""
 )
@@ -158,6 +167,7 @@ class Ledger:
                     "template_version": batch.template_version,
                     "trace_id": trace_id(),
                     "create_time": batch.create_time,
+                    "extras": batch.extras or None,
                     "lease": self.lease_seconds,
                 },
             )
@@ -190,8 +200,10 @@ class Ledger:
         if not done.rowcount:
             raise LeaseLost
 
-    async def insert(self, conn: AsyncConnection, key: BatchKey, rows: Sequence[Row], *, now: datetime) -> set[int]:
-        """Insert rows and return the positions that got in.
+    async def insert(
+        self, conn: AsyncConnection, key: BatchKey, rows: Sequence[Row], *, now: datetime, direct: bool = False
+    ) -> set[int]:
+        """Insert rows and return the positions that got in; `direct`: they are of a direct send.
 
         The others were not inserted: the message exists, or the address is used up (in this run, or by another row of
         these).
@@ -203,6 +215,7 @@ class Ledger:
             {
                 **key.parameters(),
                 "now": now,
+                "direct": direct,
                 "ids": plain_array([row.message_id for row in rows]),
                 "positions": plain_array([row.position for row in rows]),
                 "endpoint_ids": text_array([row.endpoint_id for row in rows]),

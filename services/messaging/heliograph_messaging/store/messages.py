@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from heliograph_messaging.store.arrays import plain_array, text_array
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,31 @@ class LedgerMessage:
     create_time: datetime
     update_time: datetime
     accept_time: datetime | None
+    route: str
+    batch_id: str
+    extras: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class StoredAttempt:
+    """One call of a provider that a message was part of. `state` is DISPATCHING, DONE or LOST."""
+
+    state: str
+    provider: str
+    route: str
+    start_time: datetime
+    end_time: datetime | None
+    messages: int
+
+
+@dataclass(frozen=True)
+class StoredOutcome:
+    """Where a message stands; `accepted`: the provider took it at some time."""
+
+    status: str
+    reason: str
+    detail: str
+    accepted: bool
 
 
 @dataclass(frozen=True)
@@ -74,7 +101,8 @@ _JOINED = f"""SELECT m.project, m.message_id, {_STATUS} AS status, m.reason, m.d
         b.treatment_id, b.activity_id, b.message_class, b.channel, coalesce(nullif(c.provider, ''), b.provider) AS provider,
         b.template, b.template_version,
         b.trace_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count,
-        coalesce(m.cost, 0) AS cost, m.provider_message_id, m.failed_attempts, m.create_time, m.update_time, m.accept_time
+        coalesce(m.cost, 0) AS cost, m.provider_message_id, m.failed_attempts, m.create_time, m.update_time, m.accept_time,
+        coalesce(c.route, '') AS route, m.batch_id, b.extras
     FROM messaging.messages m
     JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id
     LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
@@ -83,6 +111,41 @@ _ONE = text(f"{_JOINED} AND m.message_id = CAST(:id AS uuid)")
 _OF_RUN = text(
     f"""{_JOINED} AND b.run_id = :run AND m.message_id > CAST(:after AS uuid)
     AND (:status = '' OR {_STATUS} = :status) ORDER BY m.message_id LIMIT :size"""
+)
+_TO_ONE = text(
+    f"""{_JOINED} AND m.message_id IN (SELECT unnest(CAST(:ids AS uuid[])) UNION ALL
+        SELECT d.message_id FROM messaging.messages d WHERE d.project = :project AND d.direct_recipient = :recipient
+            AND d.create_time <= CAST(:before AS timestamptz))
+    AND m.endpoint_id = :endpoint AND (m.create_time, m.message_id) < (CAST(:before AS timestamptz), CAST(:id AS uuid))
+    AND (:status = '' OR {_STATUS} = :status) ORDER BY m.create_time DESC, m.message_id DESC LIMIT :size"""  # noqa: S608
+)
+# Skips from run to run instead of reading all batches: there is one for every 500 messages.
+_RUNS = text(
+    """WITH RECURSIVE runs AS (
+        (SELECT run_id, activity_id FROM messaging.batches WHERE project = :project AND message_class <> 'transactional'
+            ORDER BY run_id, activity_id LIMIT 1)
+        UNION ALL
+        SELECT n.run_id, n.activity_id FROM runs r CROSS JOIN LATERAL (
+            SELECT run_id, activity_id FROM messaging.batches WHERE project = :project
+                AND message_class <> 'transactional' AND (run_id, activity_id) > (r.run_id, r.activity_id)
+            ORDER BY run_id, activity_id LIMIT 1) n)
+    SELECT run_id, activity_id FROM runs"""
+)
+_THERE = text(
+    """SELECT message_id FROM messaging.messages
+    WHERE project = :project AND message_id = ANY(CAST(:ids AS uuid[]))"""
+)
+_ATTEMPTS = text(
+    """SELECT c.state, c.provider, c.route, c.start_time, c.end_time, c.message_count AS messages
+    FROM messaging.messages m
+    JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id
+        AND (c.chunk = m.chunk OR c.chunk = ANY(m.earlier_chunks))
+    WHERE m.project = :project AND m.message_id = CAST(:id AS uuid) ORDER BY c.start_time, c.chunk"""
+)
+_OUTCOMES = text(
+    """SELECT m.project, m.message_id, m.status, m.reason, m.detail, m.accept_time IS NOT NULL AS accepted
+    FROM unnest(CAST(:projects AS text[]), CAST(:ids AS uuid[])) AS asked (project, id)
+    JOIN messaging.messages m ON m.project = asked.project AND m.message_id = asked.id"""
 )
 _COUNTS = text(
     f"""SELECT {_STATUS} AS status, m.reason, b.treatment_id, b.activity_id, count(*) AS messages,
@@ -115,6 +178,54 @@ class MessageStore:
         rows = await conn.execute(_RECEIPTS, {"project": project, "id": message_id})
         return [StoredReceipt(row.kind, row.time, row.detail, row.link, row.permanent) for row in rows]
 
+    async def attempts(self, conn: AsyncConnection, project: str, message_id: str) -> list[StoredAttempt]:
+        """Return the calls of providers that a message was part of, oldest first."""
+        rows = await conn.execute(_ATTEMPTS, {"project": project, "id": message_id})
+        return [StoredAttempt(**row._mapping) for row in rows]
+
+    async def outcomes(
+        self, conn: AsyncConnection, messages: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], StoredOutcome]:
+        """Return where messages stand, by (project, message id); those that the ledger does not have yet are missing."""
+        projects, ids = zip(*messages, strict=True)
+        rows = await conn.execute(_OUTCOMES, {"projects": text_array(projects), "ids": plain_array(ids)})
+        return {
+            (row.project, row.message_id.hex): StoredOutcome(row.status, row.reason, row.detail, row.accepted)
+            for row in rows
+        }
+
+    async def runs(self, conn: AsyncConnection, project: str) -> list[tuple[str, str]]:
+        """Return the run and the activity of everything that campaigns and journeys of a project ever sent."""
+        return [(row.run_id, row.activity_id) for row in await conn.execute(_RUNS, {"project": project})]
+
+    async def there(self, conn: AsyncConnection, project: str, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids that the ledger has a message of."""
+        rows = await conn.execute(_THERE, {"project": project, "ids": plain_array(ids)})
+        return {id.hex for id in rows.scalars()}
+
+    async def to_one(
+        self,
+        conn: AsyncConnection,
+        project: str,
+        *,
+        endpoint_id: str,
+        address: str,
+        ids: Sequence[str],
+        status: str,
+        before: tuple[datetime, str] | None,
+        size: int,
+    ) -> Sequence[LedgerMessage]:
+        """Return up to `size` of the direct messages to an endpoint or a bare address and of these ids, the latest first.
+
+        `before`: the time and the id of the last one that was seen.
+        """
+        instant, id = (before[0].isoformat(), before[1]) if before else ("infinity", _FIRST)
+        parameters = {
+            "project": project, "endpoint": endpoint_id, "recipient": endpoint_id or address, "ids": plain_array(ids),
+            "status": status, "before": instant, "id": id, "size": size,
+        }  # fmt: skip
+        return [_message(row) for row in await conn.execute(_TO_ONE, parameters)]
+
     async def of_run(
         self, conn: AsyncConnection, project: str, run_id: str, *, status: str, after: str | None, size: int
     ) -> Sequence[LedgerMessage]:
@@ -135,4 +246,4 @@ class MessageStore:
 
 def _message(row: Row[Any]) -> LedgerMessage:
     values = dict(row._mapping)
-    return LedgerMessage(**{**values, "message_id": row.message_id.hex})
+    return LedgerMessage(**{**values, "message_id": row.message_id.hex, "batch_id": row.batch_id.hex})

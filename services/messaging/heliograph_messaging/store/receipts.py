@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -61,6 +62,7 @@ class PendingReceipt:
     activity_id: str
     template: str
     template_version: int
+    extras: Mapping[str, Any] | None
 
 
 _STORE = text(
@@ -88,7 +90,7 @@ _RESOLVE = text(
             AND m.message_id = coalesce(r.message_id, p.message_id) AND m.status <> 'CLAIMED')
         ORDER BY r.received_at LIMIT :size FOR UPDATE OF r SKIP LOCKED)
     SELECT page.*, m.batch_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count, m.status, b.channel,
-        b.message_class, b.source_name, b.run_id, b.treatment_id, b.activity_id, b.template, b.template_version
+        b.message_class, b.source_name, b.run_id, b.treatment_id, b.activity_id, b.template, b.template_version, b.extras
     FROM page JOIN messaging.messages m ON m.project = page.project AND m.message_id = page.message_id
     JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id
     ORDER BY page.time"""

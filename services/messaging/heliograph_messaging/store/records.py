@@ -35,6 +35,8 @@ class NewBatch:
     template: str
     template_version: int
     create_time: datetime
+    extras: str = ""
+    """JSON of what its messages tell beside that; empty: nothing."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from heliograph_segments.store.members import Members, Projection
 DEFAULT_PAGE = 500
 MAX_PAGE = 1000
 MAX_READ = 1000
+MAX_USERS = 100
 # Members that one statement reads; projected fields take as long to parse as so many of them for each fixed column.
 _READ_AT_ONCE = 8000
 _FIELDS_AS_MEMBER = 4
@@ -181,6 +182,20 @@ class Audiences:
         refuse(problems)
         async with self._database.transaction() as conn:
             return await Projection(fields).by_key(conn, project, [endpoint_key(name) for name in endpoint_ids])
+
+    async def of_users(self, project: str, user_ids: Sequence[str], paths: Sequence[str]) -> Members:
+        """Return all endpoints of given users as one page, user by user in the order asked.
+
+        Raises:
+            InvalidArgument: more than 100 users, or a field that does not exist.
+        """
+        fields: list[Field]
+        fields, problems = fields_of(list(paths))
+        if len(user_ids) > MAX_USERS:
+            problems.append(Problem("user_ids", "TOO_MANY", f"must name at most {MAX_USERS} users"))
+        refuse(problems)
+        async with self._database.transaction() as conn:
+            return await Projection(fields).by_user(conn, project, list(dict.fromkeys(user_ids)))
 
 
 def _same(snapshot: Snapshot, segment_id: str, version: int) -> Snapshot:

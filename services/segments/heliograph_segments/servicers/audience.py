@@ -56,6 +56,14 @@ class AudienceServicer(audience_pb2_grpc.AudienceServiceServicer):
         members = await self._audiences.read(project, request.endpoint_ids, request.fields)
         return _write_page(members, request.fields)
 
+    async def ReadUserEndpoints(
+        self, request: audience_pb2.ReadUserEndpointsRequest, context: Context
+    ) -> audience_pb2.MemberPage:
+        """Read all endpoints of given users."""
+        project = project_of(request.project, field="project")
+        members = await self._audiences.of_users(project, request.user_ids, request.fields)
+        return _write_page(members, request.fields)
+
     async def FilterMembers(
         self, request: audience_pb2.FilterMembersRequest, context: Context
     ) -> audience_pb2.FilterMembersResponse:

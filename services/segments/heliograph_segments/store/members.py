@@ -105,6 +105,9 @@ class Projection:
         self._by_ordinal = select.format(kind="bigint", column="ordinal", order="e.ordinal")
         order = "array_position(CAST(%(wanted)s AS text[]), e.endpoint_key)"
         self._by_key = select.format(kind="text", column="endpoint_key", order=order)
+        order = "array_position(CAST(%(wanted)s AS text[]), e.user_id), e.ordinal"
+        # Endpoints without a user have an empty one.
+        self._by_user = select.format(kind="text", column="user_id", order=order) + " AND e.user_id <> ''"
 
     def _expression(self, field: Field) -> str:
         if field.source is Source.OWN:
@@ -127,6 +130,10 @@ class Projection:
     async def by_key(self, conn: AsyncConnection, project: str, keys: Sequence[str]) -> Members:
         """Return the endpoints of those keys that exist, in the order given."""
         return _members(await self._read(conn, self._by_key, project, list(keys)))
+
+    async def by_user(self, conn: AsyncConnection, project: str, user_ids: Sequence[str]) -> Members:
+        """Return the endpoints of those users, user by user in the order given, each one's oldest first."""
+        return _members(await self._read(conn, self._by_user, project, list(user_ids)))
 
     async def _read(
         self, conn: AsyncConnection, statement: str, project: str, wanted: str | list[str]
