@@ -11,8 +11,8 @@ from typing import Final
 MAX_ERRORS: Final = 50
 """Mistakes told at once."""
 
-MAX_CHARACTERS: Final = 600_000
-"""Characters of one part (pinpoint-1 6.3)."""
+MAX_CHARACTERS: Final = 800_000
+"""Characters of one part: what its author may write (600,000, pinpoint-1 6.3), and room for marks at its links."""
 
 MAX_TAGS: Final = 5_000
 """Expressions between braces in one part."""
