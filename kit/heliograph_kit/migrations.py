@@ -55,7 +55,7 @@ def is_current(url: str, *, package: str, schema: str) -> bool:
 def differences(url: str, metadata: MetaData) -> list[Any]:
     """Return what the database's schema has otherwise than the metadata says; empty when migrations and tables agree.
 
-    For the test every service has: what its migrations build is what its `tables.py` declares.
+    For the test every service has: what its migrations build is what its `tables` declare.
     """
     schema = metadata.schema
 

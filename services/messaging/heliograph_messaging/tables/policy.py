@@ -1,0 +1,70 @@
+"""Who is not written to now: limits, suppressions, and the turns of numbers."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from heliograph_messaging.tables.schema import TIME, metadata
+
+# Projects in which a batch with caps was seen: from then on all targets count.
+counted_projects = Table("counted_projects", metadata, Column("project", Text, primary_key=True))
+
+# What an endpoint was the target of lately: instants of its last 100 messages by kind of source.
+touches = Table(
+    "touches",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("campaign_times", ARRAY(TIME), nullable=False, server_default=text("'{}'")),
+    Column("journey_times", ARRAY(TIME), nullable=False, server_default=text("'{}'")),
+    Column("last_time", TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Index("touches_age", "last_time"),
+)
+
+# The same for one campaign or journey, and how many messages it ever was.
+source_touches = Table(
+    "source_touches",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("times", ARRAY(TIME), nullable=False),
+    Column("total", Integer, nullable=False),
+)
+
+# Addresses that nothing is sent to. The key is a hash, so that the entry can outlive the erasure of the person's address.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("address_hash", Uuid, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("message_id", Uuid),
+    Column("detail", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("create_time", TIME, nullable=False),
+)
+
+# When each number (or use case, whose numbers share one) is free again, by the product's clock; `direct:` before the key
+# for direct sends.
+calendars = Table(
+    "calendars",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("free_at", TIME, nullable=False),
+)
+
+# Turns that batches hold: so many parts from an instant on.
+turns = Table(
+    "turns",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("batch_id", Uuid, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("start_time", TIME, nullable=False),
+    Column("part_count", Integer, nullable=False),
+)
