@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
+import nats.errors
 from nats.aio.msg import Msg
 
 from heliograph_kit.consumer import Consumer, answered, counted, pause
 from heliograph_kit.deliveries import Held, read
 from heliograph_kit.redelivery import OUTAGE
+from heliograph_kit.streams import project_of_subject
 
 T = TypeVar("T")
 _AHEAD = 4
 _IN_HAND = 64
 _AGAIN_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
+_SCAN_SECONDS = 2.0
+_REST_SECONDS = 5.0
 
 
 class FairQueue(Generic[T]):
@@ -87,6 +94,19 @@ class FairQueue(Generic[T]):
                 del self._running[project]
             self._changed.notify_all()
 
+    def space(self, project: str) -> int:
+        """Return how much more of a project may wait."""
+        return self._ahead - len(self._waiting.get(project, ()))
+
+    def count(self, project: str) -> int:
+        """Return how much of a project waits or is worked on."""
+        return len(self._waiting.get(project, ())) + self._running.get(project, 0)
+
+    async def space_for(self, projects: Collection[str]) -> None:
+        """Wait until more of one of these projects may wait, or the queue is closed."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or any(self.space(one) > 0 for one in projects))
+
     async def room(self, most: int) -> None:
         """Wait until fewer than `most` things wait, or the queue is closed."""
         async with self._changed:
@@ -108,9 +128,10 @@ class FairQueue(Generic[T]):
 class FairConsumer(Consumer):
     """A consumer whose deliveries are handled one at a time, project by project in turn.
 
-    More is pulled than is worked on, so that a project with one message is seen behind one with a thousand; what a
-    project has too much of goes back to the broker for a second. A project whose handler is slow holds `share` of the
-    calls and no more.
+    A project whose handler is slow holds `share` of the calls and no more. What a project has too much of here goes back to
+    the broker for a second, and from then on only as much is pulled as it has space for: a backlog must not travel again
+    and again. While the stream holds messages of projects that have nothing here, everything is pulled, so that one with one
+    message is found behind one with a thousand; when that finds nobody, as others work on them, it rests for a while.
     """
 
     def __init__(self, *arguments: Any, share: int, **more: Any) -> None:
@@ -122,6 +143,10 @@ class FairConsumer(Consumer):
         super().__init__(*arguments, batch=1, **more)
         self._share = share
         self._in_hand: FairQueue[Msg] = FairQueue(share=share, ahead=_AHEAD)
+        # Projects of which more is at the broker than may wait here, and when somebody is looked for behind them.
+        self._crowded: set[str] = set()
+        self._scan_until = self._look_at = 0.0
+        self._rest = _LOOK_SECONDS
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until told to stop: what waits goes back to the broker then, what is in hand is finished."""
@@ -139,18 +164,59 @@ class FairConsumer(Consumer):
             beating.cancel()
 
     async def _pull(self, stopping: asyncio.Event) -> None:
-        async for messages in self._incoming(stopping, lambda: max(1, _IN_HAND - len(self._in_hand))):
+        async for messages in self._incoming(stopping, self._wanted):
             for message in messages:
                 held = self._held(message)
-                if not await self._in_hand.put(held.delivery.project, message):
+                project = held.delivery.project
+                if not await self._in_hand.put(project, message):
+                    self._crowded.add(project)
                     counted(self._excused, held.delivery.id)
                     await self._later(held, timedelta(seconds=_AGAIN_SECONDS * (0.5 + random.random())))  # noqa: S311
-            waiting = asyncio.create_task(self._in_hand.room(_IN_HAND))
+                elif project not in self._crowded:
+                    self._scan_until, self._look_at, self._rest = 0.0, 0.0, _LOOK_SECONDS
+            ready = asyncio.create_task(self._ready())
             stop = asyncio.create_task(stopping.wait())
-            await asyncio.wait((waiting, stop), return_when=asyncio.FIRST_COMPLETED)
-            for task in (waiting, stop):
+            await asyncio.wait((ready, stop), return_when=asyncio.FIRST_COMPLETED)
+            for task in (ready, stop):
                 task.cancel()
-            await asyncio.gather(waiting, stop, return_exceptions=True)
+            await asyncio.gather(ready, stop, return_exceptions=True)
+
+    def _wanted(self) -> int:
+        room = _IN_HAND - len(self._in_hand)
+        if self._crowded and time.monotonic() >= self._scan_until:
+            room = min(room, sum(self._in_hand.space(project) for project in self._crowded))
+        return max(1, room)
+
+    async def _ready(self) -> None:
+        """Wait until pulling brings something: a crowded project has space, or somebody is hidden behind it."""
+        await self._in_hand.room(_IN_HAND)
+        self._crowded = {project for project in self._crowded if self._in_hand.space(project) < _AHEAD}
+        while self._crowded and (now := time.monotonic()) >= self._scan_until:
+            if now >= self._look_at:
+                self._look_at = now + _LOOK_SECONDS
+                if await self._somebody_is_hidden():
+                    self._scan_until = now + _SCAN_SECONDS
+                    self._look_at = self._scan_until + self._rest
+                    self._rest = min(2 * self._rest, _REST_SECONDS)
+                    return
+            try:
+                async with asyncio.timeout(max(0.0, self._look_at - time.monotonic())):
+                    await self._in_hand.space_for(self._crowded)
+                return
+            except TimeoutError:
+                continue
+
+    async def _somebody_is_hidden(self) -> bool:
+        """Tell whether the stream holds more of a project that is not crowded than is in hand here."""
+        try:
+            for subject in self.subjects:
+                info = await self._bus.jetstream.stream_info(self.stream, subjects_filter=subject)
+                counts = {project_of_subject(name): count for name, count in (info.state.subjects or {}).items()}
+                if any(count > self._in_hand.count(one) for one, count in counts.items() if one not in self._crowded):
+                    return True
+        except (TimeoutError, nats.errors.Error):
+            return True  # nobody knows; pulling finds out
+        return False
 
     async def _serve(self, stopping: asyncio.Event) -> None:
         troubles = 0

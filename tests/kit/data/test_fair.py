@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from heliograph_kit.bus import Bus, BusMessage
 from heliograph_kit.consumer import CannotEverWork, Delivery, Retry
+from heliograph_kit.deliveries import Held
 from heliograph_kit.fair import FairConsumer, FairQueue
 from heliograph_kit.testing import eventually
 
@@ -92,8 +93,8 @@ async def publish_all(bus: Bus, subject: str, count: int) -> None:
     await bus.publish_many([BusMessage(subject, b"%d" % n, f"{subject}-{n}", "test") for n in range(count)])
 
 
-def consumer(bus: Bus, handler: Handler, **more: object) -> FairConsumer:
-    return FairConsumer(
+def consumer(bus: Bus, handler: Handler, *, kind: type[FairConsumer] = FairConsumer, **more: object) -> FairConsumer:
+    return kind(
         bus, service="messaging", stream="DISPATCH", durable="fair", subjects=["dispatch.campaign.*"],
         handler=handler, share=SHARE, concurrency=CONCURRENCY, ack_wait=timedelta(seconds=1.5), **more,
     )  # fmt: skip
@@ -179,3 +180,38 @@ async def test_a_poison_message_is_given_up_and_one_that_is_not_due_is_delivered
     await eventually(settled)
     stopping.set()
     await asyncio.wait_for(running, 10)
+
+
+class Counting(FairConsumer):
+    """Counts what it gives back."""
+
+    given_back = 0
+
+    async def _later(self, one: Held, delay: timedelta) -> None:
+        self.given_back += 1
+        await super()._later(one, delay)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_backlog_does_not_travel_again_and_again(bus: Bus, workers: int) -> None:
+    """What is given back is a small part of what is worked off, however long the backlog and however many work on it."""
+    await bus.ensure_streams()
+    handler, stopping = Handler("busy"), asyncio.Event()
+    pace = asyncio.create_task(_let_through(handler, timedelta(milliseconds=10)))
+    await publish_all(bus, "dispatch.campaign.busy", 600)
+    made = [consumer(bus, handler, kind=Counting) for _ in range(workers)]
+    running = [asyncio.create_task(one.run(stopping)) for one in made]
+    await eventually(lambda: len(handler.of("busy")) == 600, within=60)
+    assert len(set(handler.of("busy"))) == 600
+    assert sum(one.given_back for one in made if isinstance(one, Counting)) < 600
+    pace.cancel()
+    stopping.set()
+    await asyncio.wait_for(asyncio.gather(*running), 10)
+
+
+async def _let_through(handler: Handler, every: timedelta) -> None:
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        handler.go.set()
+        await asyncio.sleep(0)
+        handler.go.clear()
