@@ -33,6 +33,7 @@ from heliograph_kit.instants import timestamp
 from heliograph_kit.rpc import reason_of, violations_of
 from heliograph_kit.testing import eventually
 from heliograph_messaging.domain.tracking import LinkKind, Signer
+from heliograph_messaging.faults import Fault, PluginFault
 from heliograph_messaging.pipeline import inbound as inbound_module
 from heliograph_messaging.pipeline import marks as marks_module
 from heliograph_messaging.projections import SegmentsAudience
@@ -210,6 +211,13 @@ async def test_a_plugin_that_raises_or_hangs_is_contained(start: Started) -> Non
     service = await start(webhook_timeout_seconds=0.2)
     await service.set_up("SMS")
 
+    async def dies(request: WebhookRequest) -> Received:
+        raise PluginFault("scripted", Fault.DIED, "ended by itself")
+
+    service.scripted.understand = dies
+    error = await refusal(service.edge.ReceiveWebhook(a_call(), timeout=5))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE, "it is started again, and the provider calls again"
+
     async def raises(request: WebhookRequest) -> Received:
         raise RuntimeError("secret token abc")
 
@@ -262,7 +270,7 @@ async def test_a_persons_message_is_told_once_with_everything_that_was_said(serv
         body="JOIN us",
         time=timestamp(NOW),
         media_urls=["https://x.example/1"],
-        attributes={"carrier": "c", "n\ufffd": "?"},
+        attributes={"carrier": "c", "n\ufffd": "\ufffd"},
     )
 
 
@@ -295,11 +303,42 @@ async def test_many_long_messages_are_told_in_several_pieces(service: Service) -
     assert len(await service.inbound(30)) == 30
 
 
-async def test_a_plugin_that_hands_over_something_else_does_no_harm(service: Service) -> None:
+def a_broken(**changes: Any) -> InboundMessage:
+    """Return a message that its own class would not have made."""
+    message = a_message(2)
+    for name, value in changes.items():
+        object.__setattr__(message, name, value)
+    return message
+
+
+async def test_a_plugin_that_hands_over_something_else_does_no_harm_and_is_named(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     await service.set_up("SMS")
-    service.scripted.understand = says("no receipt", inbound=("no message", a_message()))  # type: ignore[arg-type]
+    broken = [
+        "no message",
+        a_broken(inbound_id=""),
+        a_broken(inbound_id="i" * 201),
+        a_broken(time="yesterday"),
+        a_broken(time=datetime(2026, 3, 4)),  # noqa: DTZ001 (without a zone: that is what is wrong with it)
+        a_broken(time=datetime(1, 1, 1, tzinfo=UTC)),
+    ]
+    service.scripted.understand = says("no receipt", inbound=(*broken, a_message()))  # type: ignore[arg-type]
     assert (await service.edge.ReceiveWebhook(a_call())).status == 200
     assert [one.inbound_id for one in await service.inbound(1)] == ["in1"]
+    named = [record.getMessage() for record in caplog.records if "channel plugin scripted" in record.getMessage()]
+    assert len(named) >= len(broken) + 1
+
+
+async def test_a_plugin_cannot_say_that_somebody_used_our_link(service: Service) -> None:
+    await service.set_up("EMAIL")
+    await service.dispatch(a_batch(["a@x.example"]))
+    await service.done(1)
+    receipt = Receipt("r1", ReceiptKind.OPTED_OUT, NOW, message_id=service.scripted.sent[0].message_id)
+    object.__setattr__(receipt, "kind", "UNSUBSCRIBED")
+    service.scripted.understand = says(receipt)
+    assert (await service.edge.ReceiveWebhook(a_call("EMAIL"))).status == 200
+    assert await count(service, "SELECT count(*) FROM messaging.receipts") == 0
 
 
 # -- plugins that hear by themselves

@@ -7,14 +7,19 @@ plugin may return objects whose properties raise, texts of a gigabyte, and subcl
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from heliograph_channels import (
     Accepted,
     Capabilities,
     ChannelProvider,
+    InboundMessage,
     Kind,
     Problem,
+    Receipt,
+    Received,
     Rejected,
     RejectReason,
     SendResult,
@@ -29,6 +34,8 @@ ID_LENGTH = 500
 ADDRESS_LENGTH = 4096
 ATTRIBUTES, ATTRIBUTE_LENGTH = 5, 128
 PROBLEMS, PROBLEM_LENGTH = 100, 300
+BODY_LENGTH = 64 * 1024
+"""Of the answer to a webhook, bytes."""
 
 
 class Unsound(Exception):
@@ -195,6 +202,40 @@ def clean_problems(answer: object) -> list[Problem]:
         raise Unsound(f"check_settings answered a {type_name(answer)} instead of a list of problems")
     problems = [one for one in found[:PROBLEMS] if isinstance(one, Problem)]
     return [Problem(plain(one.field, PROBLEM_LENGTH), plain(one.description, PROBLEM_LENGTH)) for one in problems]
+
+
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?[A-Za-z0-9_-]+=[A-Za-z0-9_.-]+)*")
+
+
+def clean_received(answer: object, hide: Callable[[str], str]) -> Received:
+    """Return what a webhook said, with an answer for its caller that can be sent and holds no secret.
+
+    What it reports is looked at where it is stored: one bad receipt does not make the others worthless.
+
+    Raises:
+        Unsound: there is no such answer.
+    """
+    try:
+        if not isinstance(answer, Received):
+            drop(answer)
+            raise Unsound(f"answered a {type_name(answer)} to a webhook")
+        status, body, content_type = answer.status, answer.body, answer.content_type
+        receipts, inbound = items(answer.receipts), items(answer.inbound)
+    except Unsound:
+        raise
+    except Exception as error:  # a property of a class that is not ours may raise anything
+        raise Unsound(f"answered a webhook with something that cannot be read ({type_name(error)})") from None
+    if type(status) is not int or not 200 <= status <= 599:
+        raise Unsound("answered a webhook with a status that is none")
+    if type(body) is not bytes or len(body) > BODY_LENGTH:
+        raise Unsound(f"answered a webhook with a body that is none, or has more than {BODY_LENGTH:,} bytes")
+    if type(content_type) is not str or not _CONTENT_TYPE.fullmatch(content_type):
+        raise Unsound("answered a webhook with a content type that is none")
+    if receipts is None or inbound is None:
+        raise Unsound("reported something that is no list to a webhook")
+    text = body.decode("utf-8", "surrogateescape")
+    shown = hide(text).encode("utf-8", "surrogateescape")
+    return Received(cast(list[Receipt], receipts), cast(list[InboundMessage], inbound), status, shown, content_type)
 
 
 _WHOLE = ("batch_size", "concurrency")

@@ -11,11 +11,14 @@ from typing import TypeVar
 from heliograph_channels import (
     Capabilities,
     ChannelProvider,
+    Forged,
     Health,
     Kind,
     Problem,
     ProviderContext,
+    Received,
     Sender,
+    WebhookRequest,
     address_problem,
     secret_fields,
 )
@@ -25,6 +28,7 @@ from heliograph_messaging.answers import (
     check_addresses,
     clean_capabilities,
     clean_problems,
+    clean_received,
     drop,
     plain,
     type_name,
@@ -35,6 +39,7 @@ from heliograph_messaging.redaction import Secrets
 
 _log = logging.getLogger(__name__)
 _CANCEL_SECONDS = 1.0
+_FORGED = object()
 T = TypeVar("T")
 
 
@@ -125,6 +130,33 @@ async def health_of(provider: ChannelProvider, sender: Sender, secrets: Secrets,
     except PluginFault as fault:
         tell(provider.name, fault.fault, fault.problem)
         return Health(ok=False, detail=secrets.hide(str(fault)))
+
+
+async def understood(
+    provider: ChannelProvider, sender: Sender, request: WebhookRequest, secrets: Secrets, *, seconds: float
+) -> Received | None:
+    """Return what a call of a provider says, asked for so many seconds at most; None when it is forged.
+
+    Raises:
+        PluginFault: the plugin does not say, or says something that is no answer; that is told and counted.
+    """
+
+    async def ask() -> object:
+        try:
+            return await sender.receive(request)
+        except Forged:
+            return _FORGED
+
+    try:
+        said = await _ended(provider.name, ask, seconds, "understand a call of its provider")
+        return None if said is _FORGED else clean_received(said, secrets.hide)
+    except Unsound as error:
+        fault = PluginFault(provider.name, Fault.WRONG_TYPE, str(error))
+        tell(provider.name, fault.fault, fault.problem)
+        raise fault from None
+    except PluginFault as fault:
+        tell(provider.name, fault.fault, fault.problem)
+        raise
 
 
 async def close_sender(provider: ChannelProvider, sender: Sender, *, seconds: float) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +15,8 @@ from heliograph_kit.instants import timestamp
 from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_kit.streams import changes_subject
 from heliograph_kit.telemetry import counter
+from heliograph_messaging.answers import Unsound, items, plain, type_name
+from heliograph_messaging.faults import Fault, tell
 from heliograph_messaging.pipeline.two_way import TwoWay
 from heliograph_messaging.store.inbound import InboundRow, InboundStore
 
@@ -22,17 +24,16 @@ MAX_BODY = 100_000
 MAX_MEDIA = 20
 MAX_ATTRIBUTES = 50
 _MAX_TEXT = 2000
+_ID_LENGTH, _ADDRESS_LENGTH = 200, 320
 _PAGE = 500
 _EVENT_BYTES = 1024 * 1024
-
-_log = logging.getLogger(__name__)
 
 
 class Inbound:
     """Takes messages from people."""
 
     def __init__(self, database: Database, store: InboundStore, two_way: TwoWay, outbox: Outbox) -> None:
-        """Take where they are kept, who obeys and answers texts to our numbers, and where messages are told."""
+        """Take where they are kept and told, and what obeys texts to our numbers."""
         self._database = database
         self._store = store
         self._two_way = two_way
@@ -60,7 +61,7 @@ class Inbound:
     async def process(self, conn: AsyncConnection, project: str, provider: str, messages: Sequence[InboundRow]) -> None:
         """Do what follows from messages that were just stored, in the transaction that stores them: each comes here once.
 
-        They are told on CHANGES; texts to our numbers may be keywords, which are obeyed and answered.
+        They are told on CHANGES, and texts to our numbers are obeyed and answered (pinpoint-2 2.4).
         """
         await self._two_way.handle_inbound(conn, project, provider, messages)
         await self._outbox.add(conn, *_told(project, provider, messages))
@@ -98,22 +99,34 @@ def _event(row: InboundRow) -> events_pb2.InboundMessage:
 
 def _stored(provider: str, message: object) -> InboundRow | None:
     """Return what is kept of a message, None when it is none; a plugin may hand over anything."""
-    if not isinstance(message, InboundMessage) or not isinstance(message.inbound_id, str):
-        _log.warning("the channel plugin %s handed over a %s as an inbound message", provider, type(message).__name__)
-        return None
-    pairs = list(message.attributes.items())[:MAX_ATTRIBUTES]
+    try:
+        return _sound(message)
+    except Unsound as error:
+        tell(provider, Fault.WRONG_TYPE, f"handed over {error}")
+    except Exception as error:  # a property of a class that is the plugin's may raise anything
+        tell(provider, Fault.WRONG_TYPE, f"handed over a message that cannot be read ({type_name(error)})")
+    return None
+
+
+def _sound(message: object) -> InboundRow:
+    if not isinstance(message, InboundMessage):
+        raise Unsound(f"a {type_name(message)} instead of an inbound message")
+    inbound_id = plain(message.inbound_id, _ID_LENGTH + 1)
+    if not 1 <= len(inbound_id) <= _ID_LENGTH:
+        raise Unsound("an inbound message without a usable inbound_id")
+    if not isinstance(message.time, datetime) or message.time.tzinfo is None:
+        raise Unsound("an inbound message without a time")
+    time = datetime.astimezone(message.time, UTC)
+    if not 1970 <= time.year < 9999:
+        raise Unsound("an inbound message of no plausible time")
+    pairs = list(message.attributes.items())[:MAX_ATTRIBUTES] if isinstance(message.attributes, Mapping) else []
     return InboundRow(
-        inbound_id=_text(message.inbound_id, 200),
-        channel=str(message.kind),
-        origination=_text(message.origination, 320),
-        destination=_text(message.destination, 320),
-        body=_text(message.body, MAX_BODY),
-        time=message.time,
-        media_urls=[_text(url, _MAX_TEXT) for url in message.media_urls[:MAX_MEDIA]],
-        attributes={_text(name, 128): _text(value, _MAX_TEXT) for name, value in pairs},
+        inbound_id=inbound_id,
+        channel=plain(message.kind, 40),
+        origination=plain(message.origination, _ADDRESS_LENGTH),
+        destination=plain(message.destination, _ADDRESS_LENGTH),
+        body=plain(message.body, MAX_BODY),
+        time=time,
+        media_urls=[plain(url, _MAX_TEXT) for url in (items(message.media_urls) or [])[:MAX_MEDIA]],
+        attributes={plain(name, 128): plain(value, _MAX_TEXT) for name, value in pairs},
     )
-
-
-def _text(value: object, limit: int) -> str:
-    """Return what both PostgreSQL and protobuf can hold of a text: no NUL, no half of a surrogate pair."""
-    return str(value)[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -156,7 +156,7 @@ def _sound(receipt: Receipt) -> NewReceipt:
     if not message_id and not provider_id:
         raise Unsound("a receipt for no message")
     kind = plain(receipt.kind, 40)
-    if kind not in OF_RECEIPT:
+    if kind not in OF_RECEIPT or kind == UNSUBSCRIBED:  # that one is ours to say
         raise Unsound("a receipt of a kind that does not exist")
     if not isinstance(receipt.time, datetime) or receipt.time.tzinfo is None:
         raise Unsound("a receipt without a time")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from heliograph_channels import Forged, Received, WebhookRequest
+from heliograph_channels import Received, WebhookRequest
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import Unavailable, Violations
 from heliograph_kit.names import format_name
 from heliograph_kit.telemetry import counter
+from heliograph_messaging.contained import understood
 from heliograph_messaging.domain.tracking import Link, LinkKind, read_token
 from heliograph_messaging.errors import ChannelNotFound, LinkInvalid
 from heliograph_messaging.events import LINKS, UNSUBSCRIBED
+from heliograph_messaging.faults import Fault, PluginFault
 from heliograph_messaging.pipeline.inbound import Inbound
 from heliograph_messaging.pipeline.receipts import Receipts
 from heliograph_messaging.pipeline.tracking import TrackingKeys
@@ -27,8 +27,6 @@ from heliograph_messaging.store.receipts import NewReceipt
 from heliograph_messaging.store.routes import RouteStore
 
 MAX_EVENTS = 1000
-MAX_ANSWER = 64 * 1024
-_CONTENT_TYPE = re.compile(r"[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?[A-Za-z0-9_-]+=[A-Za-z0-9_.-]+)*")
 _KINDS = {
     LinkKind.OPEN: ("OPENED",),
     LinkKind.CLICK: ("CLICKED",),
@@ -148,25 +146,18 @@ class Edge:
 
     async def _understood(self, opened: OpenChannel, request: WebhookRequest) -> Received:
         name = opened.provider.name
-        task = asyncio.ensure_future(opened.sender.receive(request))
         try:
-            await asyncio.wait((task,), timeout=self._webhook_timeout)
-        finally:
-            if not task.done():
-                task.cancel()
-                task.add_done_callback(_looked_at)
-        if not task.done():
-            raise Unavailable(f"the channel plugin {name!r} did not answer in time", dependency="channel plugin")
-        try:
-            return _checked(name, task.result())
-        except Forged:
+            said = await understood(
+                opened.provider, opened.sender, request, opened.secrets, seconds=self._webhook_timeout
+            )
+        except PluginFault as fault:
+            if fault.fault in (Fault.RAISED, Fault.WRONG_TYPE):
+                return Received(status=500, body=b"internal error\n")
+            raise Unavailable(str(fault), dependency="channel plugin") from fault
+        if said is None:
             _log.warning("a call for the channel plugin %s is forged", name)
             return Received(status=403, body=b"forbidden\n")
-        except asyncio.CancelledError:
-            raise Unavailable(f"the channel plugin {name!r} gave up", dependency="channel plugin") from None
-        except Exception:  # a plugin may raise anything; the caller is told, and calls again
-            _log.exception("the channel plugin %s raised over a call of its provider", name)
-            return Received(status=500, body=b"internal error\n")
+        return said
 
     async def _store(self, deeds: Sequence[Deed], kinds: frozenset[LinkKind]) -> int:
         keys, today = await self._keys.get(), self._clock.now().date()
@@ -204,21 +195,3 @@ def _check(deeds: Sequence[Deed]) -> None:
         if not 1 <= len(deed.id) <= 64:
             found.add(f"events[{index}].id", "must have 1 to 64 characters", "INVALID_ARGUMENT")
     found.check()
-
-
-def _checked(name: str, said: object) -> Received:
-    """Return an answer that can be sent: a plugin may say anything."""
-    if not isinstance(said, Received):
-        raise TypeError(f"the channel plugin {name!r} answered a {type(said).__name__}")
-    if not isinstance(said.status, int) or not 200 <= said.status <= 599:
-        raise ValueError(f"the channel plugin {name!r} answered the status {said.status!r}")
-    if not isinstance(said.body, bytes) or len(said.body) > MAX_ANSWER:
-        raise ValueError(f"the channel plugin {name!r} answered a body that is none or larger than {MAX_ANSWER} bytes")
-    if not isinstance(said.content_type, str) or not _CONTENT_TYPE.fullmatch(said.content_type):
-        raise ValueError(f"the channel plugin {name!r} answered a content type that is none")
-    return said
-
-
-def _looked_at(task: asyncio.Future[Received]) -> None:
-    if not task.cancelled():
-        task.exception()
