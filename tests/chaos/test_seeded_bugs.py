@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import psycopg
 import pytest
@@ -73,12 +74,18 @@ def test_every_bug_has_a_case() -> None:
     assert set(CASES) == set(BUGS)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("bug", CASES)
 async def test_a_seeded_bug_turns_the_checker_red(bug: str) -> None:
     play, latency, expected = CASES[bug]
-    async with running(bug=bug, latency=latency) as there:
-        await play(there)
-        found = there.verdict("--over")
+    found: list[dict[str, Any]] = []
+    # A kill can miss the moment in which a bug does harm; it does not miss three times.
+    for _ in range(3):
+        async with running(bug=bug, latency=latency) as there:
+            await play(there)
+            found = there.verdict("--over")
+        if laws(found) & expected:
+            break
     assert laws(found) & expected, f"{bug}: the checker found {found[:3]}"
 
 

@@ -217,7 +217,7 @@ async def test_a_worker_killed_twice_in_an_export_leaves_whole_objects_and_each_
                         pytest.fail("the export was over before its worker could be killed")
                     return found.completed_pieces > share * found.total_pieces > 0
 
-                await eventually(far_enough, 40, 0.01)
+                await eventually(far_enough, 120, 0.01)
                 worker.kill()
                 worker.start()
             job = await ended(api, job.name, 60)
