@@ -62,16 +62,6 @@ def test_turns(
 
 
 @unit
-@pytest.mark.parametrize(("longest", "parts"), [(2, 20), (20, 200), (30, 300), (31, 300)])
-def test_a_turn_takes_no_more_of_a_number_than_it_may(longest: float, parts: int) -> None:
-    taken = take(
-        wanted=300, largest=1, held=None, free_at=NOW, rate=10, now=NOW, longest=timedelta(seconds=longest)
-    )  # fmt: skip
-    assert taken.parts == parts
-    assert (taken.ahead is None) == (parts == 300)
-
-
-@unit
 @given(
     st.lists(st.integers(1, 60), min_size=1, max_size=6),
     st.floats(0.1, 200),

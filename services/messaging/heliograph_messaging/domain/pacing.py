@@ -32,17 +32,8 @@ class Taken:
     free_at: datetime
 
 
-def take(
-    *,
-    wanted: int,
-    largest: int,
-    held: Turn | None,
-    free_at: datetime,
-    rate: float,
-    now: datetime,
-    longest: timedelta = SLICE,
-) -> Taken:
-    """Take turns, none of them longer than `longest`, until `wanted` parts may go or the next turn lies ahead.
+def take(*, wanted: int, largest: int, held: Turn | None, free_at: datetime, rate: float, now: datetime) -> Taken:
+    """Take turns until `wanted` parts may go or the next turn lies ahead.
 
     `largest` is the largest message in parts: no turn is smaller, as a message cannot be cut. `held` is a turn that was
     taken before. `rate` is in parts per second, above 0.
@@ -52,7 +43,7 @@ def take(
         if held.start > now:
             return Taken(0, held, free_at)
         parts = held.parts
-    slice_parts = max(largest, int(rate * longest.total_seconds()), 1)
+    slice_parts = max(largest, int(rate * SLICE.total_seconds()), 1)
     while parts < wanted:
         turn = Turn(max(free_at, now), min(slice_parts, wanted - parts))
         free_at = turn.start + timedelta(seconds=turn.parts / rate)

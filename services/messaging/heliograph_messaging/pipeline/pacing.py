@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from heliograph_kit.clock import Clock, real_seconds
 from heliograph_kit.database import Database
 from heliograph_messaging.domain.origination import Originations, Throughput
-from heliograph_messaging.domain.pacing import SLICE, Turn, fitting, take
+from heliograph_messaging.domain.pacing import Turn, fitting, take
 from heliograph_messaging.pipeline.run import Run
 from heliograph_messaging.store.records import Row
 from heliograph_messaging.store.turns import TurnStore
@@ -58,8 +58,6 @@ class Pacing:
     async def _take(
         self, run: Run, queues: dict[str, tuple[Throughput, list[Row]]], now: datetime
     ) -> tuple[list[Row], datetime | None]:
-        # Turns are as long for the machine when a demonstration hurries the clock: what comes back comes at its pace.
-        longest = SLICE / real_seconds(self._clock, timedelta(seconds=1))
         batch = run.hold.lease.key
         prefix = DIRECT if run.transactional else ""
         granted: list[Row] = []
@@ -77,7 +75,6 @@ class Pacing:
                     free_at=calendar.free_at,
                     rate=throughput.parts_per_second,
                     now=now,
-                    longest=longest,
                 )
                 count = fitting(sizes, taken.parts)
                 granted += rows[:count]
