@@ -26,7 +26,8 @@ BRAND = {
     "companyInfo.state": "IL",
     "companyInfo.zipCode": "62701",
     "companyInfo.isoCountryCode": "US",
-    "contactInfo.dbaName": "Record Shop",
+    # The simulator's registrar would draw a score, and carriers let a brand of a low one send a text in five seconds.
+    "contactInfo.dbaName": "Record Shop (Score:90)",
     "contactInfo.vertical": "RETAIL",
     "contactInfo.website": "https://records.example.com",
     "contactInfo.supportEmail": "help@records.example.com",
