@@ -122,11 +122,17 @@ def test_nothing_at_any_level_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("channel_type", "platform"),
     [("APNS", "apns"), ("APNS_SANDBOX", "apns"), ("APNS_VOIP", "apns"), ("APNS_VOIP_SANDBOX", "apns"), ("GCM", "gcm"),
-     ("ADM", "adm"), ("BAIDU", "baidu"), ("PUSH", ""), ("EMAIL", "")],
+     ("ADM", "adm"), ("BAIDU", "baidu"), ("WEB", "web"), ("PUSH", ""), ("EMAIL", "")],
 )  # fmt: skip
 def test_every_kind_of_device_has_its_part(channel_type: str, platform: str) -> None:
-    texts = PushTexts(PushText("for all"), apns=PushText(body="apple"), gcm=PushText("google"), adm=PushText(raw="{}"))
-    said = {"apns": PushText("for all", "apple"), "gcm": PushText("google"), "adm": PushText(raw="{}")}
+    texts = PushTexts(
+        PushText("for all"), apns=PushText(body="apple"), gcm=PushText("google"), adm=PushText(raw="{}"),
+        web=PushText(body="browser"),
+    )  # fmt: skip
+    said = {
+        "apns": PushText("for all", "apple"), "gcm": PushText("google"), "adm": PushText(raw="{}"),
+        "web": PushText("for all", "browser"),
+    }  # fmt: skip
     assert platform_of(channel_type) == platform
     assert texts.on(platform) == said.get(platform, PushText("for all"))
 
@@ -179,11 +185,12 @@ def an_in_app(**changes: object) -> InAppText:
         pytest.param(SmsText("x" * 1601), {"sms.body"}, id="1,601 characters of SMS"),
         pytest.param(SmsText(), {"sms.body"}, id="an empty SMS"),
         pytest.param(
-            PushTexts(a_part(4000), a_part(4000), a_part(4000), a_part(6000), a_part(4000)), set(), id="full parts"
+            PushTexts(a_part(4000), a_part(4000), a_part(4000), a_part(6000), a_part(4000), a_part(3993)),
+            set(), id="full parts",
         ),
         pytest.param(
-            PushTexts(a_part(4001), a_part(4001), a_part(4001), a_part(6001), a_part(4001)),
-            {"push.default_part", "push.apns", "push.gcm", "push.adm", "push.baidu"}, id="one more in each part",
+            PushTexts(a_part(4001), a_part(4001), a_part(4001), a_part(6001), a_part(4001), a_part(3994)),
+            {"push.default_part", "push.apns", "push.gcm", "push.adm", "push.baidu", "push.web"}, id="one more in each part",
         ),
         pytest.param(PushTexts(), {"push"}, id="an empty notification"),
         pytest.param(
@@ -226,7 +233,7 @@ def test_contents_keep_to_their_limits_and_every_problem_is_told(content: Conten
 
 @pytest.mark.parametrize(
     "content",
-    [STORED, SmsText("x"), PushTexts(NOTE, adm=PushText(raw="{}")), VoiceText("x", "fr-FR"), an_in_app()],
+    [STORED, SmsText("x"), PushTexts(NOTE, adm=PushText(raw="{}"), web=NOTE), VoiceText("x", "fr-FR"), an_in_app()],
     ids=["email", "sms", "push", "voice", "in-app"],
 )
 def test_what_is_stored_is_what_was_said(content: Content) -> None:
@@ -277,6 +284,9 @@ def test_zero_is_a_setting_and_does_not_give_way() -> None:
         ("apns", '{"APNSMessage": {"aps": {"content-available": 1}}}', '{"aps": {"content-available": 1}}'),
         ("gcm", '{"GCMMessage": {"data": {"a": "ü"}}}', '{"data": {"a": "ü"}}'),
         ("adm", '{"GCMMessage": {}}', '{"GCMMessage": {}}'),
+        ("web", '{"notification": {"title": "x"}}', '{"notification": {"title": "x"}}'),
+        ("web", '{"WebMessage": {"title": "ü"}}', '{"title": "ü"}'),
+        ("web", '{"WebMessage": {}, "more": 1}', '{"WebMessage": {}, "more": 1}'),
     ],
 )
 def test_raw_content_goes_as_it_is_or_as_it_stands_under_its_platform(platform: str, raw: str, sent: str) -> None:
@@ -288,6 +298,7 @@ def test_raw_content_goes_as_it_is_or_as_it_stands_under_its_platform(platform: 
     [
         ("gcm", "{", "no JSON"),
         ("gcm", "[1]", "JSON object"),
+        ("web", '"plain text"', "JSON object"),
         ("gcm", "[" * 100_000, "no JSON"),
         ("apns", "{}", "content-available"),
         ("apns", '{"aps": []}', "content-available"),

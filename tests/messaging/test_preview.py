@@ -202,6 +202,19 @@ async def test_a_notification_is_shown_for_a_platform_and_sampled_by_device(
     ]
 
 
+@pytest.mark.parametrize(("platform", "field"), [("WEB", "push.web"), ("", "push.default_part")], ids=["WEB", "any"])
+async def test_a_payload_for_browsers_fits_to_the_last_byte_and_not_one_more(
+    service: Service, platform: str, field: str
+) -> None:
+    part = {"title": "{{n}}", "image_icon_url": "https://s.example/i"}
+    draft = Template(push={"default_part": part, "web": {"body": "b"} if platform else {}})
+    room = 3_993 - len(json.dumps({**part, "title": "", **({"body": "b"} if platform else {})}))
+    shown = await preview(service, draft=draft, platform=platform, substitutions={"n": "x" * room})
+    assert (shown.push.platform, shown.push.payload_bytes, problems(shown)) == (platform, 3_993, [])
+    shown = await preview(service, draft=draft, platform=platform, substitutions={"n": "x" * (room + 1)})
+    assert (shown.push.payload_bytes, problems(shown)) == (3_994, [(ERROR, "TOO_LARGE", field)])
+
+
 async def test_voice_and_in_app_are_shown_as_well(service: Service) -> None:
     voice = Template(voice={"body": "<speak>Hi <b>{{n}}</b></speak>"})
     shown = await preview(service, draft=voice, substitutions={"n": "Ann"})
@@ -236,7 +249,7 @@ async def test_bad_previews_are_refused_with_every_violation(service: Service) -
     sms, bad = Template(sms={"body": "x"}), ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
     many = {f"v{index}": "" for index in range(101)}
     assert await refused(
-        draft=sms, version=1, substitutions=many, platform="WEB", sample_endpoint_ids=["e"] * 1001
+        draft=sms, version=1, substitutions=many, platform="PIGEON", sample_endpoint_ids=["e"] * 1001
     ) == (*bad, {"version", "substitutions", "platform", "sample_endpoint_ids"})  # fmt: skip
     assert await refused() == (*bad, {"source"})
     assert await refused(draft=Template(sms={"body": "x" * 1601}, description="d" * 501)) == (

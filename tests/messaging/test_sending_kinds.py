@@ -181,15 +181,17 @@ async def test_every_device_gets_the_part_of_its_platform(service: Service) -> N
             "apns": {"body": "apple", "media_url": "https://s.example/{{Attributes.first}}.png"},
             "gcm": {"action": C.PUSH_ACTION_DEEP_LINK, "url": "app://{{Id}}", "image_icon_url": "https://s.example/i"},
             "adm": {"raw_content": '{"data": {"who": "{{Attributes.first}}"}}'},
+            "web": {"body": "browser", "action": C.PUSH_ACTION_URL, "url": "https://s.example/{{Id}}"},
         },
     )
-    platforms = ["APNS", "APNS_SANDBOX", "GCM", "ADM", "BAIDU", "PUSH"]
+    platforms = ["APNS", "APNS_SANDBOX", "GCM", "ADM", "BAIDU", "PUSH", "WEB"]
     content = Content(
         template=NAME,
         push={
             "default_message": {"body": "below the template", "time_to_live_seconds": 60, "data": {"k": "v"}},
             "gcm": {"sound": "ping", "priority": C.PUSH_PRIORITY_HIGH, "time_to_live_seconds": 0, "collapse_id": "c"},
             "apns": {"badge": 0, "thread_id": "t", "category": "c", "push_type": "alert"},
+            "web": {"priority": C.PUSH_PRIORITY_NORMAL, "collapse_id": "topic", "image_url": "https://s.example/w.png"},
         },
     )
     names = ['"A" \\n{{x}}'] * len(platforms)
@@ -210,6 +212,10 @@ async def test_every_device_gets_the_part_of_its_platform(service: Service) -> N
         collapse_id="c", image_icon_url="https://s.example/i", **shared,
     )  # fmt: skip
     assert got["BAIDU"] == got["PUSH"] == PushContent(hello, "for all", time_to_live_seconds=60, **shared)
+    assert got["WEB"] == PushContent(
+        hello, "browser", "URL", "https://s.example/e000006", priority="normal", time_to_live_seconds=60,
+        collapse_id="topic", image_url="https://s.example/w.png", **shared,
+    )  # fmt: skip
     adm = got["ADM"]
     assert isinstance(adm, PushContent)
     assert adm.raw == '{"data": {"who": "\\"A\\" \\\\n{{x}}"}}'

@@ -60,6 +60,10 @@ KINDS = {
                 image_url="https://s.example/i.png", image_icon_url="https://s.example/l.png",
                 small_image_icon_url="https://s.example/s.png",
             ),
+            web=contents_pb2.PushPart(
+                body="w", action=contents_pb2.PUSH_ACTION_URL, url="https://s.example/{{Id}}",
+                image_url="https://s.example/w.png",
+            ),
         )
     ),
     "VOICE": T.Template(voice=T.VoiceTemplate(body="<speak>{{Attributes.first}}</speak>", language="fr-FR", voice="Lea")),
@@ -242,6 +246,7 @@ async def test_only_the_latest_version_is_overwritten(service: Service) -> None:
         ("EMAIL", ("email.headers",), a_template(email={"headers": [{"name": "X-A", "value": "1"}]}), "email.subject"),
         ("EMAIL", ("email.list_unsubscribe",), T.Template(), "email.headers"),
         ("PUSH", ("push.apns",), a_template(push=a_push(apns={"body": "z"})), "push.gcm"),
+        ("PUSH", ("push.web",), a_template(push=a_push(web={"title": "z", "image_url": "https://s.example/z"})), "push.gcm"),
         ("VOICE", ("voice.language",), a_template(voice={"language": "de-DE"}), "voice.body"),
         ("IN_APP", ("in_app.custom_config",), a_template(in_app={"custom_config": {"a": "b"}}), "in_app.contents"),
         ("EMAIL", ("lenient",), T.Template(lenient=False), "email.subject"),
@@ -255,7 +260,11 @@ async def test_a_mask_changes_what_it_names_and_nothing_else(
     assert read(after, mask[0]) == read(changed, mask[0])
     assert read(after, kept) == read(before, kept)
     assert after != before
-    assert await refusal(update(service, changed, ("push.web", "kind"))) == (BAD, "INVALID_ARGUMENT", {"update_mask"})
+    assert await refusal(update(service, changed, ("push.pigeon", "kind"))) == (
+        BAD,
+        "INVALID_ARGUMENT",
+        {"update_mask"},
+    )
 
 
 def read(message: Any, path: str) -> Any:

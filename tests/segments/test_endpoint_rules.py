@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterable
 
 import grpc
@@ -128,6 +129,20 @@ async def test_a_new_device_takes_the_place_of_the_one_written_longest_ago(api: 
     assert (gone.status, gone.user.user_id) == (INACTIVE, "")
     kept = await read(api, "e0")
     assert (kept.status, kept.user.user_id) == (ACTIVE, "u1")
+
+
+async def test_a_browser_is_a_device_with_the_longest_subscription_there_is(api: Api) -> None:
+    # 2,048 characters of endpoint and the keys, all of them random: what compression would make room for is not there.
+    keys = f'"keys":{{"p256dh":"{secrets.token_urlsafe(65)}","auth":"{secrets.token_urlsafe(16)}"}}'
+    endpoint = f"https://push.example.com/{secrets.token_urlsafe(1536)}"[:2048]
+    subscription = f'{{"endpoint":"{endpoint}","expirationTime":null,{keys}}}'
+    for n in range(15):
+        await write(api, of_user(f"e{n}", channel_type="WEB", address=subscription if n == 14 else f"{n}"))
+    await write(api, of_user("new", channel_type="WEB", address="another"))
+    assert await statuses(api, "e0", "e14", "new") == [INACTIVE, ACTIVE, ACTIVE]
+    assert (await read(api, "e14")).address == subscription
+    await write(api, an_endpoint_message("twin", channel_type="WEB", address=subscription))
+    assert await statuses(api, "e14", "twin") == [INACTIVE, ACTIVE]
 
 
 async def test_concurrent_writers_do_not_exceed_the_endpoints_of_a_user(api: Api) -> None:

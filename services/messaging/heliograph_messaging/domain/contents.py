@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TypeAlias
 
-PLATFORMS = ("apns", "gcm", "adm", "baidu")
+PLATFORMS = ("apns", "gcm", "adm", "baidu", "web")
 """The parts of a notification beside the default one."""
 
 _PLATFORM_OF: Mapping[str, str] = {
     "APNS": "apns", "APNS_SANDBOX": "apns", "APNS_VOIP": "apns", "APNS_VOIP_SANDBOX": "apns",
-    "GCM": "gcm", "ADM": "adm", "BAIDU": "baidu",
+    "GCM": "gcm", "ADM": "adm", "BAIDU": "baidu", "WEB": "web",
 }  # fmt: skip
 
 
@@ -83,6 +83,7 @@ class PushTexts:
     gcm: PushText = PushText()
     adm: PushText = PushText()
     baidu: PushText = PushText()
+    web: PushText = PushText()
 
     @property
     def says_something(self) -> bool:

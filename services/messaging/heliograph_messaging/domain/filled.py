@@ -16,7 +16,7 @@ _URL = re.compile(r"https://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 # What may stand in an address as it is (RFC 3986), and % because an author may have encoded something already.
 _URL_SAFE = "._~:/?#[]@!$&'()*+,;=%-"
 _WRAPPED: Mapping[str, str] = {
-    "apns": "APNSMessage", "gcm": "GCMMessage", "adm": "ADMMessage", "baidu": "BaiduMessage",
+    "apns": "APNSMessage", "gcm": "GCMMessage", "adm": "ADMMessage", "baidu": "BaiduMessage", "web": "WebMessage",
 }  # fmt: skip
 
 

@@ -80,6 +80,7 @@ class PushesSettings:
     gcm: PushSettings = PushSettings()
     adm: PushSettings = PushSettings()
     baidu: PushSettings = PushSettings()
+    web: PushSettings = PushSettings()
 
     def on(self, platform: str) -> PushSettings:
         """Return the settings on a platform; empty: those of the default message."""

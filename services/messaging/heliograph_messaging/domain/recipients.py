@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-PUSH_PLATFORMS = frozenset({"PUSH", "GCM", "APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX", "ADM", "BAIDU"})
+PUSH_PLATFORMS = frozenset(
+    {"PUSH", "GCM", "APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX", "ADM", "BAIDU", "WEB"}
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ def on_channel(endpoint_channel: str, channel: str) -> bool:
     if endpoint_channel == channel:
         return True
     return channel == "PUSH" and endpoint_channel in PUSH_PLATFORMS
+
+
+def channel_of(kind: str) -> str:
+    """Return the channel that reaches endpoints of a kind."""
+    return "PUSH" if kind in PUSH_PLATFORMS else kind
 
 
 def skip_reasons(

@@ -50,7 +50,7 @@ class Lanes:
     def of(self, platform: str) -> Lane | None:
         """Return the lane for a kind of device (empty: any), None when no provider of the channel reaches it."""
         if platform not in self._of_platform:
-            able = (lane for lane in self._lanes if lane.provider is not None and _reaches(lane.provider, platform))
+            able = (lane for lane in self._lanes if lane.provider is not None and reaches(lane.provider, platform))
             self._of_platform[platform] = next(able, None)
         return self._of_platform[platform]
 
@@ -74,5 +74,6 @@ class Lanes:
         return None
 
 
-def _reaches(provider: ChannelProvider, platform: str) -> bool:
+def reaches(provider: ChannelProvider, platform: str) -> bool:
+    """Tell whether a provider reaches a kind of device (empty: any)."""
     return not platform or not provider.platforms or platform in provider.platforms

@@ -125,7 +125,12 @@ class DirectSends:
         wanted = judge(direct, endpoints, ways)
         bad: dict[tuple[str, str], str] = {}
         for channel, way in ways.items():
-            given = [one.address for one in wanted if one.refused is None and one.channel == channel]
+            # Devices that another provider of the channel reaches have addresses of another form; the worker asks that one.
+            given = [
+                one.address
+                for one in wanted
+                if one.refused is None and one.channel == channel and way.reaches(one.kind)
+            ]
             found = await self._contents.bad_addresses(way, channel, list(dict.fromkeys(given)))
             bad |= {(channel, address): problem for address, problem in found.items()}
         check_addresses(wanted, bad)
@@ -135,10 +140,8 @@ class DirectSends:
             if isinstance(content, Prepared):
                 ready[one.overridden] = content
                 # Of a notification each kind of device has its own part.
-                kind = one.channel if one.place is None else endpoints.known.channels[one.place]
-                content = (
-                    None if content.on(kind) else refused("ENDPOINT_CHANNEL_MISMATCH", f"nothing is said for {kind}")
-                )
+                words = f"nothing is said for {one.kind}"
+                content = None if content.on(one.kind) else refused("ENDPOINT_CHANNEL_MISMATCH", words)
             one.refused = one.refused or content
         if direct.to_users:
             wanted = [one for one in wanted if one.refused is None or one.refused.reason not in LEFT_OUT]

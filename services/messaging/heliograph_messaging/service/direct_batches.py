@@ -9,7 +9,7 @@ from heliograph.messaging.v1 import dispatch_pb2
 from heliograph.segments.v1 import audience_pb2
 from heliograph_kit.ids import derived_id
 from heliograph_messaging.content import Prepared
-from heliograph_messaging.domain.recipients import PUSH_PLATFORMS, Recipients, on_channel, same_address
+from heliograph_messaging.domain.recipients import Recipients, channel_of, on_channel, same_address
 from heliograph_messaging.domain.results import Result, refused
 from heliograph_messaging.pipeline.page import MAX_RECIPIENTS, recipients_of
 from heliograph_messaging.pipeline.plan import message_ids
@@ -25,11 +25,15 @@ LEFT_OUT = ("ENDPOINT_INACTIVE", "ENDPOINT_CHANNEL_MISMATCH", "ENDPOINT_MISSING_
 
 @dataclass
 class Judged:
-    """One message that is wanted: to whom, on which channel, and why it is not taken; `place` is in the page of endpoints."""
+    """One message that is wanted: to whom, on which channel, and why it is not taken; `place` is in the page of endpoints.
+
+    `kind` is the channel type, which of notifications tells the kind of device.
+    """
 
     person: Person
     channel: str
     address: str
+    kind: str = ""
     endpoint_id: str = ""
     user_id: str = ""
     place: int | None = None
@@ -86,11 +90,12 @@ def judge(direct: Direct, endpoints: Endpoints, ways: Mapping[str, Way]) -> list
             found = endpoints.of(person.endpoint_id)
             if found is None:
                 none = refused("ENDPOINT_NOT_FOUND", "there is no such endpoint")
-                wanted.append(Judged(person, "", "", person.endpoint_id, refused=none))
+                wanted.append(Judged(person, "", "", endpoint_id=person.endpoint_id, refused=none))
             else:
                 wanted.append(_of_endpoint(direct, person, found, endpoints))
         else:
-            wanted.append(Judged(person, direct.channel or person.channel, person.address))
+            channel = direct.channel or channel_of(person.channel)
+            wanted.append(Judged(person, channel, person.address, person.channel or channel))
     if direct.to_users:
         wanted = [one for one in wanted if one.refused is None or one.refused.reason not in LEFT_OUT]
     for one in wanted:
@@ -116,8 +121,8 @@ def check_addresses(wanted: Sequence[Judged], problems: Mapping[tuple[str, str],
 def _of_endpoint(direct: Direct, person: Person, place: int, endpoints: Endpoints) -> Judged:
     known = endpoints.known
     kind = known.channels[place]
-    channel = direct.channel or ("PUSH" if kind in PUSH_PLATFORMS else kind)
-    one = Judged(person, channel, known.addresses[place], known.endpoint_ids[place], known.user_ids[place], place)
+    channel = direct.channel or channel_of(kind)
+    one = Judged(person, channel, known.addresses[place], kind, known.endpoint_ids[place], known.user_ids[place], place)
     if known.inactive[place]:
         one.refused = refused("ENDPOINT_INACTIVE", "the endpoint is inactive")
     elif not kind:
@@ -197,7 +202,7 @@ def _page(
     for one in members:
         page.endpoint_ids.append(one.endpoint_id)
         page.user_ids.append(one.user_id)
-        page.channels.append(one.channel if one.place is None else known.channels[one.place])
+        page.channels.append(one.kind)
         page.addresses.append(one.address)
         page.opted_out.append(False if one.place is None else known.opted_out[one.place])
         page.inactive.append(False)

@@ -16,8 +16,10 @@ from heliograph_messaging.content import ContentCache, NoContent, Prepared
 from heliograph_messaging.domain.handlebars import DoesNotCompile
 from heliograph_messaging.domain.inline import EmailSettings, inline_problems
 from heliograph_messaging.domain.limits import MAX_EMAIL_CHARACTERS, MAX_SMS_CHARACTERS
+from heliograph_messaging.domain.recipients import PUSH_PLATFORMS
 from heliograph_messaging.domain.results import Result, refused
 from heliograph_messaging.errors import TemplateDoesNotCompile, TemplateNotFound
+from heliograph_messaging.pipeline.lanes import reaches
 from heliograph_messaging.service.channels import bare_address
 from heliograph_messaging.service.files import check_sizes, files_problems
 from heliograph_messaging.store.files import FileStore
@@ -71,6 +73,12 @@ class Way:
 
     provider: ChannelProvider | None
     problem: str = ""
+
+    def reaches(self, kind: str) -> bool:
+        """Tell whether its provider reaches endpoints of a channel type."""
+        if self.provider is None:
+            return False
+        return kind not in PUSH_PLATFORMS or reaches(self.provider, kind)
 
 
 class Contents:

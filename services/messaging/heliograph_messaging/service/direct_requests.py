@@ -10,6 +10,7 @@ from datetime import datetime
 from heliograph.messaging.v1.contents_pb2 import ContentOverrides
 from heliograph.messaging.v1.dispatch_pb2 import MessageContent
 from heliograph_kit.errors import Violations
+from heliograph_messaging.domain.recipients import channel_of, on_channel
 from heliograph_messaging.providers import KINDS
 from heliograph_messaging.service import direct_content
 from heliograph_messaging.service.drafts import MAX_REQUEST_ID
@@ -129,9 +130,9 @@ def _check_recipient(direct: Direct, person: Person, at: str, found: Violations)
         found.add(at, "needs either an address or an endpoint_id", _OUT)
     elif person.endpoint_id and person.channel:
         found.add(f"{at}.channel", "is the endpoint's own; leave it out", _OUT)
-    elif direct.channel and person.channel not in ("", direct.channel):
+    elif direct.channel and person.channel and not on_channel(person.channel, direct.channel):
         found.add(f"{at}.channel", "the request names another channel for all", _OUT)
-    elif person.address and not direct.channel and person.channel not in KINDS:
+    elif person.address and not direct.channel and channel_of(person.channel) not in KINDS:
         found.add(f"{at}.channel", f"must be one of {', '.join(KINDS)}", _OUT)
 
 

@@ -35,7 +35,8 @@ _MEMBERS: dict[str, tuple[str, ...]] = {
     "email.subject": ("subject",), "email.html": ("html",), "email.text": ("text",), "email.headers": ("headers",),
     "email.list_unsubscribe": ("one_click", "unsubscribe_url"), "sms.body": ("body",),
     "push.default_part": ("default",), "push.apns": ("apns",), "push.gcm": ("gcm",), "push.adm": ("adm",),
-    "push.baidu": ("baidu",), "voice.body": ("body",), "voice.language": ("language",), "voice.voice": ("voice",),
+    "push.baidu": ("baidu",), "push.web": ("web",),
+    "voice.body": ("body",), "voice.language": ("language",), "voice.voice": ("voice",),
     "in_app.contents": ("contents",), "in_app.layout": ("layout",), "in_app.custom_config": ("custom_config",),
 }  # fmt: skip
 """What an update mask may name below a content, and the members of the domain's class that it means."""

@@ -23,7 +23,7 @@ MAX_BYTES = 15 * 1024
 COHORTS = 100
 
 PUSH_CHANNELS = frozenset(
-    {"PUSH", "GCM", "APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX", "ADM", "BAIDU"},
+    {"PUSH", "GCM", "APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX", "ADM", "BAIDU", "WEB"},
 )
 # Which of them give way when a user has too many endpoints (pinpoint-1 2.5).
 EVICTABLE_CHANNELS = PUSH_CHANNELS - {"PUSH"}
