@@ -268,6 +268,20 @@ def test_settings_keep_to_their_limits(settings: SmsSettings | PushesSettings, f
     assert {problem.field for problem in inline_problems(Inline(message, settings))} == fields
 
 
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("", True), ("com.example", True), ("Com.ex_ample.shop2", True), ("c." + "x" * 253, True), ("c." + "x" * 254, False),
+        ("shop", False), ("com.", False), ("com..shop", False), ("com.2shop", False), ("com._shop", False),
+        ("com.shöp", False), ("com.shop\n", False), (" com.shop", False),
+    ],
+)  # fmt: skip
+def test_a_package_name_is_one_of_android(name: str, taken: bool) -> None:
+    settings = PushesSettings(gcm=PushSettings(restricted_package_name=name))
+    found = [problem.field for problem in inline_problems(Inline(PushTexts(PushText("x")), settings))]
+    assert found == ([] if taken else ["push.gcm.restricted_package_name"])
+
+
 def test_zero_is_a_setting_and_does_not_give_way() -> None:
     below = PushSettings(time_to_live_seconds=60, badge=3, silent=True, priority="high")
     top = PushSettings(time_to_live_seconds=0, badge=0)
@@ -282,6 +296,8 @@ def test_zero_is_a_setting_and_does_not_give_way() -> None:
         ("gcm", '{"notification": {"title": "x"}}', '{"notification": {"title": "x"}}'),
         ("apns", '{"aps": {"content-available": 0, "alert": "x"}}', '{"aps": {"content-available": 0, "alert": "x"}}'),
         ("apns", '{"APNSMessage": {"aps": {"content-available": 1}}}', '{"aps": {"content-available": 1}}'),
+        ("apns", '{"aps": {"alert": "x", "url-args": [""]}}', '{"aps": {"alert": "x", "url-args": [""]}}'),
+        ("apns", '{"APNSMessage": {"aps": {"url-args": ["a", "b"]}}}', '{"aps": {"url-args": ["a", "b"]}}'),
         ("gcm", '{"GCMMessage": {"data": {"a": "ü"}}}', '{"data": {"a": "ü"}}'),
         ("adm", '{"GCMMessage": {}}', '{"GCMMessage": {}}'),
         ("web", '{"notification": {"title": "x"}}', '{"notification": {"title": "x"}}'),
@@ -305,6 +321,9 @@ def test_raw_content_goes_as_it_is_or_as_it_stands_under_its_platform(platform: 
         ("apns", '{"aps": {"alert": "x"}}', "content-available"),
         ("apns", '{"aps": {"content-available": 2}}', "content-available"),
         ("apns", '{"aps": {"content-available": true}}', "content-available"),
+        ("apns", '{"aps": {"alert": "x", "url-args": []}}', "url-args"),
+        ("apns", '{"aps": {"alert": "x", "url-args": ""}}', "url-args"),
+        ("apns", '{"aps": {"alert": "x", "url-args": [7]}}', "url-args"),
         ("apns", '{"aps": {"content-available": 1, "alert": "x", "sound": ""}}', "must not hold alert, sound"),
     ],
 )

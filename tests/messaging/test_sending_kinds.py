@@ -189,7 +189,13 @@ async def test_every_device_gets_the_part_of_its_platform(service: Service) -> N
         template=NAME,
         push={
             "default_message": {"body": "below the template", "time_to_live_seconds": 60, "data": {"k": "v"}},
-            "gcm": {"sound": "ping", "priority": C.PUSH_PRIORITY_HIGH, "time_to_live_seconds": 0, "collapse_id": "c"},
+            "gcm": {
+                "sound": "ping",
+                "priority": C.PUSH_PRIORITY_HIGH,
+                "time_to_live_seconds": 0,
+                "collapse_id": "c",
+                "restricted_package_name": "com.example.shop",
+            },
             "apns": {"badge": 0, "thread_id": "t", "category": "c", "push_type": "alert"},
             "web": {"priority": C.PUSH_PRIORITY_NORMAL, "collapse_id": "topic", "image_url": "https://s.example/w.png"},
         },
@@ -209,7 +215,7 @@ async def test_every_device_gets_the_part_of_its_platform(service: Service) -> N
     assert (got["APNS"], got["APNS_SANDBOX"]) == (apple, apple)
     assert got["GCM"] == PushContent(
         hello, "for all", "DEEP_LINK", "app://e000002", sound="ping", priority="high", time_to_live_seconds=0,
-        collapse_id="c", image_icon_url="https://s.example/i", **shared,
+        collapse_id="c", image_icon_url="https://s.example/i", restricted_package_name="com.example.shop", **shared,
     )  # fmt: skip
     assert got["BAIDU"] == got["PUSH"] == PushContent(hello, "for all", time_to_live_seconds=60, **shared)
     assert got["WEB"] == PushContent(

@@ -190,4 +190,5 @@ def _push_settings(message: contents_pb2.PushMessage) -> PushSettings:
         thread_id=message.thread_id,
         push_type=message.push_type,
         icon=message.icon,
+        restricted_package_name=message.restricted_package_name,
     )

@@ -54,8 +54,8 @@ def raw_payload(platform: str, text: str) -> str:
     """Return the JSON that goes to a platform: `text`, or what stands in it under the platform's name (pinpoint-2 2.5).
 
     Raises:
-        CannotSend: it is no JSON object; or one for APNs without `content-available` 0 or 1, or that is silent and shows
-            something.
+        CannotSend: it is no JSON object; or one for APNs without `content-available` 0 or 1 (for Safari: without `url-args`),
+            or that is silent and shows something.
     """
     if problem := json_problem(text):
         raise CannotSend(f"the raw content {problem} with its values")
@@ -69,6 +69,12 @@ def raw_payload(platform: str, text: str) -> str:
 
 
 def _check_aps(aps: object) -> None:
+    if isinstance(aps, dict) and "url-args" in aps:
+        # A website in Safari: its notifications always show something, and their values go into the address that a click opens.
+        arguments = aps["url-args"]
+        if not isinstance(arguments, list) or not arguments or not all(isinstance(one, str) for one in arguments):
+            raise CannotSend("the raw content for Safari needs aps.url-args as a list of one text or more")
+        return
     available = aps.get("content-available") if isinstance(aps, dict) else None
     if not isinstance(aps, dict) or isinstance(available, bool) or available not in (0, 1):
         raise CannotSend("the raw content for APNs needs aps.content-available, 0 or 1")

@@ -25,6 +25,7 @@ MAX_DATA = 100
 MAX_TIME_TO_LIVE = 2_419_200
 _PUSH_TYPES = ("", "alert", "background", "complication", "fileprovider", "mdm", "voip")
 _MEDIA_URL = re.compile(r"https://[!-~]+")
+_PACKAGE = re.compile(r"(?=.{0,255}\Z)(?:[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)+)?")
 _REGISTERED = re.compile(r"[!-~]{0,64}")
 
 
@@ -59,6 +60,7 @@ class PushSettings:
     thread_id: str = ""
     push_type: str = ""
     icon: str = ""
+    restricted_package_name: str = ""
 
     def over(self, below: PushSettings) -> PushSettings:
         """Return these, and for those that are not set the ones below."""
@@ -162,6 +164,9 @@ def _push_settings_problems(settings: PushSettings) -> list[Problem]:
         found.append(Problem("push_type", f"must be one of {', '.join(_PUSH_TYPES[1:])}"))
     if settings.priority not in ("", "normal", "high"):
         found.append(Problem("priority", "must be normal or high"))
+    if not _PACKAGE.fullmatch(settings.restricted_package_name):
+        words = "must be the name of an Android package such as com.example.shop, of at most 255 characters"
+        found.append(Problem("restricted_package_name", words))
     return found
 
 
