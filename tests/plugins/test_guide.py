@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,7 +15,20 @@ import pytest
 from packaging.requirements import Requirement
 
 import heliograph_channels
-from heliograph_channels import ChannelProvider, DecisionState, Kind, Registrar, RejectReason, Sender, hooks, testing
+from heliograph_channels import (
+    Capabilities,
+    ChannelProvider,
+    DecisionState,
+    Kind,
+    Registrar,
+    RejectReason,
+    Sender,
+    call_settings,
+    calls,
+    hooks,
+    http_client,
+    testing,
+)
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "plugin-guide.md").read_text()
@@ -50,6 +64,19 @@ def test_the_guide_names_everything_public(name: str) -> None:
 @pytest.mark.parametrize("word", [*Kind, *RejectReason, *DecisionState])
 def test_the_guide_names_every_word_an_author_chooses_from(word: str) -> None:
     assert word in GUIDE
+
+
+def test_the_channel_with_one_call_per_message_is_one() -> None:
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "(CallProvider)" in block]
+    names = {**vars(heliograph_channels), **vars(calls), **vars(call_settings), **vars(http_client), "json": json}
+    exec(code, names)
+    acme: ChannelProvider = names["AcmeChannel"]()
+    given = {"token": "t" * 16, "connections": 30}
+    assert [problem.field for problem in acme.check_settings({"connections": 201})] == ["token", "connections"]
+    assert acme.check_settings(given) == []
+    assert acme.capabilities_for(given) == Capabilities(batch_size=10, concurrency=3)
+    assert acme.capabilities_for({**given, "key": "k" * 16}).webhook
+    assert issubclass(names["AcmeSender"], calls.CallSender)
 
 
 @pytest.mark.parametrize("plugin", BUNDLED)

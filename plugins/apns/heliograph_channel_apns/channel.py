@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 from hpack import NeverIndexedHeaderTuple
@@ -19,22 +19,18 @@ from heliograph_channel_apns.settings import BATCH, SCHEMA, problems, tls_contex
 from heliograph_channel_apns.tokens import ProviderTokens
 from heliograph_channels import (
     Capabilities,
-    ChannelProvider,
     Health,
     Kind,
     OutgoingMessage,
     Problem,
     ProviderContext,
     PushContent,
-    Rejected,
     RejectReason,
-    Sender,
     SendResult,
-    Unknown,
     Unsupported,
-    with_defaults,
 )
-from heliograph_channels.http_client import Answer, NoAnswer, NotSent, Pause
+from heliograph_channels.calls import CallProvider, CallSender, Values, refused
+from heliograph_channels.http_client import Answer, NoAnswer, NotSent
 from heliograph_channels.jwt import signing_key
 
 __all__ = ["ApnsPush"]
@@ -45,70 +41,82 @@ _NOBODY = "0" * 64
 _STEADY = ("apns-topic", "apns-push-type", "apns-priority")
 
 
-class ApnsPush(ChannelProvider):
+class ApnsPush(CallProvider):
     """Notifications for Apple's devices, over one HTTP/2 connection per environment."""
 
     name = "push-apns"
     kinds = frozenset({Kind.PUSH})
     platforms = _PLATFORMS
+    room = "streams"
     capabilities = Capabilities(batch_size=BATCH, concurrency=5)
     settings_schema = SCHEMA
 
-    def check_settings(self, settings: Mapping[str, object]) -> Sequence[Problem]:
-        """Check the schema, the keys and the addresses."""
-        return [*super().check_settings(settings), *problems(settings)]
+    def further_problems(self, settings: Mapping[str, object]) -> Iterable[Problem]:
+        """Check the keys and the addresses."""
+        return problems(settings)
 
-    def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
-        """Let as many batches go at once as there are streams for."""
-        streams = settings.get("streams", 500)
-        return Capabilities(batch_size=BATCH, concurrency=max(1, streams // BATCH) if isinstance(streams, int) else 5)
-
-    def check_address(self, kind: Kind, address: str) -> str | None:
+    def further_address_problem(self, address: str) -> str | None:
         """Refuse what is no device token: 32 to 100 bytes in hexadecimal digits."""
-        if problem := super().check_address(kind, address):
-            return problem
         return None if _TOKEN.fullmatch(address) else "is no device token: 64 to 200 hexadecimal digits"
 
-    async def open(self, settings: Mapping[str, object], context: ProviderContext) -> ApnsSender:
-        """Connect with the first message.
-
-        Raises:
-            OSError: `ca_file` cannot be read.
-        """
-        return ApnsSender(with_defaults(self.settings_schema, settings), context)
+    def sender(self, settings: Values, context: ProviderContext) -> ApnsSender:
+        """Open the app."""
+        return ApnsSender(settings, context)
 
 
-class ApnsSender(Sender):
+class ApnsSender(CallSender[PushContent]):
     """One app."""
 
-    def __init__(self, settings: Mapping[str, object], context: ProviderContext) -> None:
+    takes = PushContent
+    provider = "Apple"
+    holds_back = frozenset({503})  # a 429 is about one device, and holds nobody else back
+
+    def __init__(self, settings: Values, context: ProviderContext) -> None:
         """Take complete settings.
 
         Raises:
             OSError: `ca_file` cannot be read.
         """
-        values = cast(Mapping[str, Any], settings)
-        self._bundle: str = values["bundle_id"]
-        self._context = context
-        self._pause = Pause()
+        super().__init__(context)
+        self._bundle: str = settings["bundle_id"]
         self._tokens: ProviderTokens | None = None
-        if values.get("token_key") and (key := signing_key(values["token_key"])):
-            self._tokens = ProviderTokens(values["team_id"], values["key_id"], key)
+        if settings.get("token_key") and (key := signing_key(settings["token_key"])):
+            self._tokens = ProviderTokens(settings["team_id"], settings["key_id"], key)
         tls = tls_context(settings)
         self._production, self._sandbox = (
             Link(
-                urlsplit(values[name]).hostname or "",
-                urlsplit(values[name]).port or 443,
+                urlsplit(settings[name]).hostname or "",
+                urlsplit(settings[name]).port or 443,
                 tls,
-                timeout=float(values["timeout"]),
-                most_streams=values["streams"],
+                timeout=float(settings["timeout"]),
+                most_streams=settings["streams"],
             )
             for name in ("base_url", "sandbox_url")
         )
 
-    async def send_batch(self, messages: Sequence[OutgoingMessage]) -> Sequence[SendResult]:
-        """Make one call per message, all at once; each answer is its own message's."""
-        return await asyncio.gather(*map(self._send, messages))
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._production.is_closed
+
+    async def send(self, message: OutgoingMessage, content: PushContent) -> SendResult:
+        """Send it to the environment of its platform."""
+        if message.platform and message.platform not in _PLATFORMS:
+            return Unsupported(f"platform {message.platform[:40]}")
+        if not _TOKEN.fullmatch(message.address):
+            return refused(RejectReason.INVALID_ADDRESS, "the address is no device token")
+        voip = message.platform.startswith("APNS_VOIP")
+        now = int(self._context.now().timestamp())
+        built = notification_of(content, voip=voip, bundle_id=self._bundle, now=now)
+        if isinstance(built, str):
+            return refused(RejectReason.INVALID_CONTENT, built)
+        link = self._sandbox if message.platform.endswith("_SANDBOX") else self._production
+        apns_id = str(uuid.UUID(message.message_id))
+        headers = (*built.headers, ("apns-id", apns_id))
+        return await self.exchange(
+            lambda: self._call(link, message.address, headers, built.payload),
+            partial(outcome, apns_id=apns_id, own_topic=built.own_topic),
+        )
 
     async def health(self) -> Health:
         """Send to a token that no device has: that Apple finds it bad means that it found everything else good."""
@@ -133,35 +141,6 @@ class ApnsSender(Sender):
     async def close(self) -> None:
         """Close the connections. Safe to repeat."""
         await asyncio.gather(self._production.close(), self._sandbox.close())
-
-    async def _send(self, message: OutgoingMessage) -> SendResult:
-        content = message.content
-        if not isinstance(content, PushContent):
-            return Unsupported(type(content).__name__)
-        if message.platform and message.platform not in _PLATFORMS:
-            return Unsupported(f"platform {message.platform[:40]}")
-        if not _TOKEN.fullmatch(message.address):
-            return _refused(RejectReason.INVALID_ADDRESS, "the address is no device token")
-        now = self._context.now()
-        voip = message.platform.startswith("APNS_VOIP")
-        built = notification_of(content, voip=voip, bundle_id=self._bundle, now=int(now.timestamp()))
-        if isinstance(built, str):
-            return _refused(RejectReason.INVALID_CONTENT, built)
-        link = self._sandbox if message.platform.endswith("_SANDBOX") else self._production
-        if (until := self._pause.ends(now)) and not link.is_closed:
-            detail = f"Apple asked to be left alone until {until:%H:%M:%S} UTC"
-            return Rejected(RejectReason.THROTTLED, retryable=True, detail=detail)
-        apns_id = str(uuid.UUID(message.message_id))
-        headers = (*built.headers, ("apns-id", apns_id))
-        try:
-            answer = await self._call(link, message.address, headers, built.payload)
-        except NotSent as error:
-            return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=str(error))
-        except NoAnswer as error:
-            return Unknown(str(error))
-        if answer.status == 503:  # a 429 is about one device, and holds nobody else back
-            self._pause.note(answer, self._context.now())
-        return outcome(answer, apns_id, own_topic=built.own_topic)
 
     async def _call(self, link: Link, token: str, headers: Sequence[tuple[str, str]], payload: bytes) -> Answer:
         """Make one call; a second one with another provider token when the first was refused for its age.
@@ -198,7 +177,3 @@ def _request(link: Link, token: str, headers: Sequence[tuple[str, str]], provide
     for name, value in headers:
         fields.append((name, value) if name in _STEADY else NeverIndexedHeaderTuple(name, value))
     return fields
-
-
-def _refused(reason: RejectReason, detail: str) -> Rejected:
-    return Rejected(reason, retryable=False, detail=detail)

@@ -6,45 +6,41 @@ from datetime import UTC, datetime
 
 from heliograph_channels import Accepted, Rejected, RejectReason, SendResult
 from heliograph_channels.http_client import Answer, refusal
+from heliograph_channels.meanings import meanings
 
 __all__ = ["is_expired_token", "outcome", "reason_of"]
 
-_FINAL = {
-    "BadDeviceToken": RejectReason.ADDRESS_GONE,
-    "DeviceTokenNotForTopic": RejectReason.ADDRESS_GONE,
-    "ExpiredToken": RejectReason.ADDRESS_GONE,
-    "Unregistered": RejectReason.ADDRESS_GONE,
-    "MissingDeviceToken": RejectReason.INVALID_ADDRESS,
-    "BadCollapseId": RejectReason.INVALID_CONTENT,
-    "BadExpirationDate": RejectReason.INVALID_CONTENT,
-    "BadMessageId": RejectReason.INVALID_CONTENT,
-    "BadPriority": RejectReason.INVALID_CONTENT,
-    "InvalidPushType": RejectReason.INVALID_CONTENT,
-    "PayloadEmpty": RejectReason.INVALID_CONTENT,
-    "PayloadTooLarge": RejectReason.INVALID_CONTENT,
-    "BadTopic": RejectReason.INVALID_ORIGINATION,
-    "MissingTopic": RejectReason.INVALID_ORIGINATION,
-    "TopicDisallowed": RejectReason.INVALID_ORIGINATION,
-    "BadCertificate": RejectReason.CREDENTIALS,
-    "BadCertificateEnvironment": RejectReason.CREDENTIALS,
-    "BadEnvironmentKeyIdInToken": RejectReason.CREDENTIALS,
-    "ExpiredProviderToken": RejectReason.CREDENTIALS,
-    "Forbidden": RejectReason.CREDENTIALS,
-    "InvalidProviderToken": RejectReason.CREDENTIALS,
-    "MissingProviderToken": RejectReason.CREDENTIALS,
-    "UnrelatedKeyIdInToken": RejectReason.CREDENTIALS,
-    "BadPath": RejectReason.REFUSED,
-    "DuplicateHeaders": RejectReason.REFUSED,
-    "MethodNotAllowed": RejectReason.REFUSED,
-}
-_LATER = {
-    "TooManyRequests": RejectReason.THROTTLED,
-    "TooManyProviderTokenUpdates": RejectReason.THROTTLED,
-    "IdleTimeout": RejectReason.UNAVAILABLE,
-    "InternalServerError": RejectReason.UNAVAILABLE,
-    "ServiceUnavailable": RejectReason.UNAVAILABLE,
-    "Shutdown": RejectReason.UNAVAILABLE,
-}
+_MEANINGS = meanings(
+    final={
+        RejectReason.ADDRESS_GONE: ("BadDeviceToken", "DeviceTokenNotForTopic", "ExpiredToken", "Unregistered"),
+        RejectReason.INVALID_ADDRESS: ("MissingDeviceToken",),
+        RejectReason.INVALID_CONTENT: (
+            "BadCollapseId",
+            "BadExpirationDate",
+            "BadMessageId",
+            "BadPriority",
+            "InvalidPushType",
+            "PayloadEmpty",
+            "PayloadTooLarge",
+        ),
+        RejectReason.INVALID_ORIGINATION: ("BadTopic", "MissingTopic", "TopicDisallowed"),
+        RejectReason.CREDENTIALS: (
+            "BadCertificate",
+            "BadCertificateEnvironment",
+            "BadEnvironmentKeyIdInToken",
+            "ExpiredProviderToken",
+            "Forbidden",
+            "InvalidProviderToken",
+            "MissingProviderToken",
+            "UnrelatedKeyIdInToken",
+        ),
+        RejectReason.REFUSED: ("BadPath", "DuplicateHeaders", "MethodNotAllowed"),
+    },
+    later={
+        RejectReason.THROTTLED: ("TooManyRequests", "TooManyProviderTokenUpdates"),
+        RejectReason.UNAVAILABLE: ("IdleTimeout", "InternalServerError", "ServiceUnavailable", "Shutdown"),
+    },
+)
 _HINTS = {
     "BadDeviceToken": "a token of the other environment (sandbox, production) looks the same",
     "BadEnvironmentKeyIdInToken": "the key is for the other environment (sandbox, production)",
@@ -78,10 +74,8 @@ def outcome(answer: Answer, apns_id: str, *, own_topic: bool = True) -> SendResu
         words += f" ({hint})"
     if reason == "DeviceTokenNotForTopic" and not own_topic:
         return Rejected(RejectReason.REFUSED, retryable=False, detail=words)
-    if known := _FINAL.get(reason):
-        return Rejected(known, retryable=False, detail=words)
-    if known := _LATER.get(reason):
-        return Rejected(known, retryable=True, detail=words)
+    if meaning := _MEANINGS.get(reason):
+        return meaning.rejected(words)
     if answer.status == 410:
         return Rejected(RejectReason.ADDRESS_GONE, retryable=False, detail=words)
     return refusal(answer.status, reason)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from heliograph_channels import Problem
+from heliograph_channels.call_settings import CA_FILE, TIMEOUT
 from heliograph_channels.http_client import base_url_problem
 from heliograph_channels.jwt import signing_key
 
@@ -79,18 +80,8 @@ SCHEMA: dict[str, object] = {
             "default": "https://api.sandbox.push.apple.com",
             "description": "Where APNS_SANDBOX and APNS_VOIP_SANDBOX are: apps that were built for development.",
         },
-        "ca_file": {
-            "type": "string",
-            "minLength": 1,
-            "description": "PEM file of the authorities to trust instead of the system's.",
-        },
-        "timeout": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 25,
-            "default": 10,
-            "description": "Most seconds one call may take, answer included.",
-        },
+        "ca_file": CA_FILE,
+        "timeout": TIMEOUT,
         "streams": {
             "type": "integer",
             "minimum": BATCH,

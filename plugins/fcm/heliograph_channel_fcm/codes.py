@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from heliograph_channels import Accepted, Rejected, RejectReason, SendResult, Unknown
 from heliograph_channels.http_client import Answer, refusal
+from heliograph_channels.meanings import meanings
 
 __all__ = ["FcmError", "error_of", "outcome", "wants_another_token"]
 
@@ -30,21 +31,21 @@ class FcmError(NamedTuple):
         return f"{self.code or self.status}: {self.message}" if self.message else self.code or self.status
 
 
-_FINAL = {
-    "UNREGISTERED": RejectReason.ADDRESS_GONE,
-    "NOT_FOUND": RejectReason.ADDRESS_GONE,
-    "SENDER_ID_MISMATCH": RejectReason.ADDRESS_GONE,
-    "THIRD_PARTY_AUTH_ERROR": RejectReason.CREDENTIALS,
-    "UNAUTHENTICATED": RejectReason.CREDENTIALS,
-    "PERMISSION_DENIED": RejectReason.CREDENTIALS,
-    "FAILED_PRECONDITION": RejectReason.CREDENTIALS,  # the API is not switched on for the project
-}
-_LATER = {
-    "QUOTA_EXCEEDED": RejectReason.THROTTLED,
-    "RESOURCE_EXHAUSTED": RejectReason.THROTTLED,
-    "UNAVAILABLE": RejectReason.UNAVAILABLE,
-    "INTERNAL": RejectReason.UNAVAILABLE,
-}
+_MEANINGS = meanings(
+    final={
+        RejectReason.ADDRESS_GONE: ("UNREGISTERED", "NOT_FOUND", "SENDER_ID_MISMATCH"),
+        RejectReason.CREDENTIALS: (
+            "THIRD_PARTY_AUTH_ERROR",
+            "UNAUTHENTICATED",
+            "PERMISSION_DENIED",
+            "FAILED_PRECONDITION",  # the API is not switched on for the project
+        ),
+    },
+    later={
+        RejectReason.THROTTLED: ("QUOTA_EXCEEDED", "RESOURCE_EXHAUSTED"),
+        RejectReason.UNAVAILABLE: ("UNAVAILABLE", "INTERNAL"),
+    },
+)
 
 
 def error_of(told: Mapping[str, object]) -> FcmError | None:
@@ -98,10 +99,8 @@ def outcome(answer: Answer, message_id: str) -> SendResult:
     for word in (error.code, error.status):
         if word == "INVALID_ARGUMENT":
             return Rejected(_argument(error), retryable=False, detail=words)
-        if reason := _FINAL.get(word):
-            return Rejected(reason, retryable=False, detail=words)
-        if reason := _LATER.get(word):
-            return Rejected(reason, retryable=True, detail=words)
+        if meaning := _MEANINGS.get(word):
+            return meaning.rejected(words)
     return refusal(answer.status, words)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from heliograph_channels import Problem
+from heliograph_channels.call_settings import call_settings
 from heliograph_channels.http_client import base_url_problem
 from heliograph_channels.jwt import SigningKey, signing_key
 
@@ -55,25 +56,12 @@ SCHEMA: dict[str, object] = {
             "minLength": 1,
             "description": "Where access tokens come from; unset: what the service account says.",
         },
-        "ca_file": {
-            "type": "string",
-            "minLength": 1,
-            "description": "PEM file of the authorities to trust instead of the system's.",
-        },
-        "timeout": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 25,
-            "default": 10,
-            "description": "Most seconds one call may take, answer included.",
-        },
-        "connections": {
-            "type": "integer",
-            "minimum": BATCH,
-            "maximum": 1000,
-            "default": 100,
-            "description": "Most calls under way at once in one worker, each on a connection of its own.",
-        },
+        **call_settings(
+            batch=BATCH,
+            connections=100,
+            most=1000,
+            of_connections="Most calls under way at once in one worker, each on a connection of its own.",
+        ),
     },
 }
 

@@ -11,6 +11,7 @@ from heliograph_channel_smpp.parts import Coding, Concatenation
 from heliograph_channel_smpp.receipts import IdForm, Reading
 from heliograph_channel_smpp.session import Timing
 from heliograph_channels import Problem, problems_of
+from heliograph_channels.call_settings import CA_FILE
 
 __all__ = ["SCHEMA", "coding_of", "numbering_of", "reading_of", "settings_problems", "timing_of"]
 
@@ -48,11 +49,7 @@ SCHEMA: dict[str, object] = {
         },
         "port": _whole(3550, 1, 65535, "Port of the SMSC: often 3550 with encryption, 2775 without."),
         "security": _choice("tls", "tls: encrypted; none: for a tunnel or a line of one's own only.", "tls", "none"),
-        "ca_file": {
-            "type": "string",
-            "minLength": 1,
-            "description": "PEM file of the authorities to trust instead of the system's.",
-        },
+        "ca_file": CA_FILE,
         "system_id": _text(15, "Name of the account at the SMSC.", minLength=1),
         "password": _text(8, "Its password; SMPP 3.4 knows 8 characters.", default="", writeOnly=True),
         "system_type": _text(12, "System type of the bind, where the SMSC asks for one.", default=""),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from heliograph_channel_telnyx.codes import errors_of, meaning_of
 from heliograph_channel_telnyx.events import told
@@ -15,7 +14,6 @@ from heliograph_channel_telnyx.signatures import check
 from heliograph_channels import (
     Accepted,
     Capabilities,
-    ChannelProvider,
     Forged,
     Health,
     Kind,
@@ -25,18 +23,16 @@ from heliograph_channels import (
     Received,
     Rejected,
     RejectReason,
-    Sender,
     SendResult,
     SmsContent,
     Unknown,
-    Unsupported,
     WebhookRequest,
     callback_url,
     phone_problem,
     sms_problem,
-    with_defaults,
 )
-from heliograph_channels.http_client import Answer, HttpClient, NoAnswer, NotSent, Pause, refusal
+from heliograph_channels.calls import CallProvider, CallSender, Values, refused
+from heliograph_channels.http_client import Answer, HttpClient, NoAnswer, NotSent, refusal
 
 __all__ = ["TelnyxSms", "outcome"]
 
@@ -44,64 +40,65 @@ _MOST_MEDIA = 10
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-class TelnyxSms(ChannelProvider):
+class TelnyxSms(CallProvider):
     """Text messages through Telnyx, with receipts and answers by webhook."""
 
     name = "sms-telnyx"
     kinds = frozenset({Kind.SMS})
     capabilities = Capabilities(batch_size=BATCH, concurrency=4, receipts=True, inbound=True, webhook=True, media=True)
     settings_schema = SCHEMA
+    proof = "public_key"
 
-    def check_settings(self, settings: Mapping[str, object]) -> Sequence[Problem]:
-        """Check the schema, the public key, the address of the API and the sender."""
-        return [*super().check_settings(settings), *problems(settings)]
+    def further_problems(self, settings: Mapping[str, object]) -> Iterable[Problem]:
+        """Check the public key, the address of the API and the sender."""
+        return problems(settings)
 
-    def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
-        """Without the public key there are no receipts and no answers."""
-        connections = settings.get("connections", 40)
-        signed = bool(settings.get("public_key"))
-        return Capabilities(
-            batch_size=BATCH,
-            concurrency=max(1, connections // BATCH) if isinstance(connections, int) else 4,
-            receipts=signed,
-            inbound=signed,
-            webhook=signed,
-            media=True,
-        )
-
-    async def open(self, settings: Mapping[str, object], context: ProviderContext) -> TelnyxSender:
-        """Connect with the first message.
-
-        Raises:
-            OSError: `ca_file` cannot be read.
-        """
-        return TelnyxSender(with_defaults(self.settings_schema, settings), context)
+    def sender(self, settings: Values, context: ProviderContext) -> TelnyxSender:
+        """Open the account."""
+        return TelnyxSender(settings, context)
 
 
-class TelnyxSender(Sender):
+class TelnyxSender(CallSender[SmsContent]):
     """One project's account."""
 
-    def __init__(self, settings: Mapping[str, object], context: ProviderContext) -> None:
+    takes = SmsContent
+    provider = "Telnyx"
+
+    def __init__(self, settings: Values, context: ProviderContext) -> None:
         """Take complete settings.
 
         Raises:
             OSError: `ca_file` cannot be read.
         """
-        values = cast(Mapping[str, Any], settings)
-        self._authorization = f"Bearer {values['api_key']}"
-        self._url = str(values["base_url"]).rstrip("/")
-        self._sender = str(values.get("sender") or "")
-        self._profile = str(values.get("messaging_profile_id") or "")
-        self._key = public_key(str(values.get("public_key") or ""))
-        self._context = context
-        self._pause = Pause()
+        super().__init__(context)
+        self._authorization = f"Bearer {settings['api_key']}"
+        self._url = str(settings["base_url"]).rstrip("/")
+        self._sender = str(settings.get("sender") or "")
+        self._profile = str(settings.get("messaging_profile_id") or "")
+        self._key = public_key(str(settings.get("public_key") or ""))
         self._client = HttpClient(
-            timeout=float(values["timeout"]), connections=values["connections"], ca_file=values.get("ca_file")
+            timeout=float(settings["timeout"]), connections=settings["connections"], ca_file=settings.get("ca_file")
         )
 
-    async def send_batch(self, messages: Sequence[OutgoingMessage]) -> Sequence[SendResult]:
-        """Make one call per message, all at once; each answer is its own message's."""
-        return await asyncio.gather(*map(self._send, messages))
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._client.is_closed
+
+    async def send(self, message: OutgoingMessage, content: SmsContent) -> SendResult:
+        """Send it (Telnyx's "Send a message")."""
+        body = self._body(message, content)
+        if not isinstance(body, dict):
+            return body
+        return await self.exchange(
+            lambda: self._client.call(
+                "POST",
+                f"{self._url}/messages",
+                content=json.dumps(body).encode(),
+                headers={**self._headers(), "Content-Type": "application/json"},
+            ),
+            partial(outcome, message_id=message.message_id),
+        )
 
     async def health(self) -> Health:
         """Ask for the messaging profile, or for one of them: that needs the credentials and creates nothing."""
@@ -130,41 +127,20 @@ class TelnyxSender(Sender):
         """Close the connections. Safe to repeat."""
         await self._client.close()
 
-    async def _send(self, message: OutgoingMessage) -> SendResult:
-        body = self._body(message)
-        if not isinstance(body, dict):
-            return body
-        if (until := self._pause.ends(self._context.now())) and not self._client.is_closed:
-            detail = f"Telnyx asked to be left alone until {until:%H:%M:%S} UTC"
-            return Rejected(RejectReason.THROTTLED, retryable=True, detail=detail)
-        headers = {**self._headers(), "Content-Type": "application/json"}
-        content = json.dumps(body).encode()
-        try:
-            answer = await self._client.call("POST", f"{self._url}/messages", content=content, headers=headers)
-        except NotSent as error:
-            return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=str(error))
-        except NoAnswer as error:
-            return Unknown(str(error))
-        self._pause.note(answer, self._context.now())
-        return outcome(answer, message.message_id)
-
     def _headers(self) -> dict[str, str]:
         return {"Authorization": self._authorization, "Accept": "application/json"}
 
-    def _body(self, message: OutgoingMessage) -> dict[str, object] | Rejected | Unsupported:
-        content = message.content
-        if not isinstance(content, SmsContent):
-            return Unsupported(type(content).__name__)
+    def _body(self, message: OutgoingMessage, content: SmsContent) -> dict[str, object] | Rejected:
         if problem := phone_problem(message.address):
-            return _refused(RejectReason.INVALID_ADDRESS, f"the address {problem}")
+            return refused(RejectReason.INVALID_ADDRESS, f"the address {problem}")
         sender = message.origination or self._sender
         if sender and not SENDER.fullmatch(sender):
-            return _refused(RejectReason.INVALID_ORIGINATION, "the sender is neither a number nor a sender id")
+            return refused(RejectReason.INVALID_ORIGINATION, "the sender is neither a number nor a sender id")
         if not self._profile and (not sender or is_name(sender)):
             missing = "messages from a name need" if sender else "the message names no sender, and the settings have no"
-            return _refused(RejectReason.INVALID_ORIGINATION, f"{missing} messaging_profile_id")
+            return refused(RejectReason.INVALID_ORIGINATION, f"{missing} messaging_profile_id")
         if problem := sms_problem(content, most_media=_MOST_MEDIA):
-            return _refused(RejectReason.INVALID_CONTENT, problem)
+            return refused(RejectReason.INVALID_CONTENT, problem)
         body: dict[str, object] = {"to": message.address}
         if sender:
             body["from"] = sender
@@ -191,7 +167,7 @@ def outcome(answer: Answer, message_id: str) -> SendResult:
         words = "; ".join(map(str, errors))
         for error in errors:
             if meaning := meaning_of(error):
-                return Rejected(meaning.reason, meaning.retryable, words[:500])
+                return meaning.rejected(words)
         return refusal(answer.status, words)
     data = body.get("data")
     id = data.get("id") if isinstance(data, dict) else None
@@ -200,7 +176,3 @@ def outcome(answer: Answer, message_id: str) -> SendResult:
     if answer.status == 200 and answer.is_json:
         return Accepted(message_id)
     return Unknown(f"the call was answered {answer.status}, and the answer is not Telnyx's")
-
-
-def _refused(reason: RejectReason, detail: str) -> Rejected:
-    return Rejected(reason, retryable=False, detail=detail)

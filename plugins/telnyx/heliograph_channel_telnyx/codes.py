@@ -6,15 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from heliograph_channels import RejectReason
+from heliograph_channels.meanings import Listed, Meaning, meanings
 
-__all__ = ["Meaning", "TelnyxError", "errors_of", "meaning_of"]
-
-
-class Meaning(NamedTuple):
-    """Who can mend it, and whether the very same message may succeed later."""
-
-    reason: RejectReason
-    retryable: bool
+__all__ = ["TelnyxError", "errors_of", "meaning_of"]
 
 
 class TelnyxError(NamedTuple):
@@ -30,7 +24,7 @@ class TelnyxError(NamedTuple):
         return f"{self.code} {self.title}" + (f": {self.detail}" if self.detail else "")
 
 
-_FINAL: Mapping[RejectReason, tuple[str, ...]] = {
+_FINAL: Listed[str] = {
     RejectReason.INVALID_ADDRESS: ("40001", "40012", "40310"),
     RejectReason.INVALID_CONTENT: ("40009", "40301", "40302", "40304", "40316", "40317", "40319", "40328"),
     RejectReason.INVALID_ORIGINATION: (
@@ -41,7 +35,7 @@ _FINAL: Mapping[RejectReason, tuple[str, ...]] = {
     RejectReason.QUOTA_EXCEEDED: ("20100",),
     RejectReason.CREDENTIALS: ("10009", "10010", "40311", "40313", "40314"),
 }  # fmt: skip
-_LATER: Mapping[RejectReason, tuple[str, ...]] = {
+_LATER: Listed[str] = {
     RejectReason.THROTTLED: ("10011", "40011", "40014", "40018", "40318"),
     RejectReason.QUOTA_EXCEEDED: ("40016",),  # T-Mobile's day of a 10DLC brand
     RejectReason.UNAVAILABLE: ("10007",),
@@ -49,10 +43,7 @@ _LATER: Mapping[RejectReason, tuple[str, ...]] = {
     RejectReason.BLOCKED: ("40002",),  # a spam filter that says it is for now
     RejectReason.REFUSED: ("40004", "40005", "40006", "40007", "40008"),  # the carrier; not for good
 }
-_MEANINGS: Mapping[str, Meaning] = {
-    **{code: Meaning(reason, retryable=False) for reason, codes in _FINAL.items() for code in codes},
-    **{code: Meaning(reason, retryable=True) for reason, codes in _LATER.items() for code in codes},
-}
+_MEANINGS = meanings(final=_FINAL, later=_LATER)
 # General codes ("invalid value", "not found") say only with the field they point to what is meant.
 _POINTED = {
     "to": RejectReason.INVALID_ADDRESS,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from heliograph_channels import Problem
+from heliograph_channels.call_settings import call_settings, secret_word
 from heliograph_channels.http_client import base_url_problem
 
 __all__ = ["BATCH", "SCHEMA", "SENDER", "is_name", "problems", "public_key"]
@@ -25,14 +26,7 @@ SCHEMA: dict[str, object] = {
     "additionalProperties": False,
     "required": ["api_key"],
     "properties": {
-        "api_key": {
-            "type": "string",
-            "minLength": 16,
-            "maxLength": 200,
-            "pattern": "^[!-~]+$",
-            "writeOnly": True,
-            "description": "API key of version 2 of the API (KEY...).",
-        },
+        "api_key": secret_word("API key of version 2 of the API (KEY...)."),
         "public_key": {
             "type": "string",
             "pattern": "^[A-Za-z0-9+/]{43}=$",
@@ -55,25 +49,12 @@ SCHEMA: dict[str, object] = {
             "default": "https://api.telnyx.com/v2",
             "description": "Address of the API; http:// for this machine only.",
         },
-        "ca_file": {
-            "type": "string",
-            "minLength": 1,
-            "description": "PEM file of the authorities to trust instead of the system's.",
-        },
-        "timeout": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 25,
-            "default": 10,
-            "description": "Most seconds one call may take, answer included.",
-        },
-        "connections": {
-            "type": "integer",
-            "minimum": BATCH,
-            "maximum": 200,
-            "default": 40,
-            "description": "Most calls under way at once in one worker; the account's own limit is Telnyx's to say.",
-        },
+        **call_settings(
+            batch=BATCH,
+            connections=40,
+            most=200,
+            of_connections="Most calls under way at once in one worker; the account's own limit is Telnyx's to say.",
+        ),
     },
 }
 

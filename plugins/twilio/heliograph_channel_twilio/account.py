@@ -10,16 +10,8 @@ from urllib.parse import urlencode
 
 from heliograph_channel_twilio.codes import MEANINGS
 from heliograph_channel_twilio.settings import api_url
-from heliograph_channels import (
-    Accepted,
-    Health,
-    ProviderContext,
-    Rejected,
-    RejectReason,
-    SendResult,
-    Unknown,
-)
-from heliograph_channels.http_client import Answer, HttpClient, NoAnswer, NotSent, Pause, refusal
+from heliograph_channels import Accepted, Health, SendResult, Unknown
+from heliograph_channels.http_client import Answer, HttpClient, NoAnswer, NotSent, refusal
 
 __all__ = ["Account", "outcome"]
 
@@ -30,7 +22,7 @@ _UNDONE = ("failed", "undelivered", "canceled")
 class Account:
     """Connections to Twilio on behalf of one account. Shows no secret in its repr."""
 
-    def __init__(self, settings: Mapping[str, object], context: ProviderContext) -> None:
+    def __init__(self, settings: Mapping[str, object]) -> None:
         """Take complete settings; connect with the first call.
 
         Raises:
@@ -40,8 +32,6 @@ class Account:
         password = str(settings.get("api_key_secret") or settings["auth_token"])
         self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         self._url = api_url(settings)
-        self._now = context.now
-        self._pause = Pause()
         ca_file = settings.get("ca_file")
         self._client = HttpClient(
             timeout=float(cast(float, settings["timeout"])),
@@ -49,26 +39,26 @@ class Account:
             ca_file=str(ca_file) if ca_file else None,
         )
 
-    async def create(self, resource: str, fields: Sequence[tuple[str, str]], message_id: str) -> SendResult:
-        """Create one message or call (`Messages`, `Calls`); say what became of it."""
-        if (until := self._pause.ends(self._now())) and not self._client.is_closed:
-            detail = f"Twilio asked to be left alone until {until:%H:%M:%S} UTC"
-            return Rejected(RejectReason.THROTTLED, retryable=True, detail=detail)
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._client.is_closed
+
+    async def create(self, resource: str, fields: Sequence[tuple[str, str]]) -> Answer:
+        """Create one message or call (`Messages`, `Calls`).
+
+        Raises:
+            NotSent: Twilio has nothing of it.
+            NoAnswer: Twilio may have it.
+        """
         headers = {
             "Authorization": self._authorization,
             "Accept": "application/json",
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        try:
-            answer = await self._client.call(
-                "POST", f"{self._url}/{resource}.json", content=urlencode(fields).encode(), headers=headers
-            )
-        except NotSent as error:
-            return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=str(error))
-        except NoAnswer as error:
-            return Unknown(str(error))
-        self._pause.note(answer, self._now())
-        return outcome(answer, message_id)
+        return await self._client.call(
+            "POST", f"{self._url}/{resource}.json", content=urlencode(fields).encode(), headers=headers
+        )
 
     async def health(self, resource: str) -> Health:
         """Ask for one item of the list: that needs the credentials and creates nothing."""
@@ -110,9 +100,7 @@ def outcome(answer: Answer, message_id: str) -> SendResult:
 
 def _refused(code: object, words: str, status: int) -> SendResult:
     meaning = MEANINGS.get(code) if isinstance(code, int) else None
-    if meaning is None:
-        return refusal(status, words)
-    return Rejected(meaning.reason, meaning.retryable, words[:500])
+    return meaning.rejected(words) if meaning else refusal(status, words)
 
 
 def _words(told: Mapping[str, object]) -> str:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 from heliograph_channels import RejectReason
+from heliograph_channels.meanings import Listed, meanings
 
-__all__ = ["MEANINGS", "OPTED_OUT", "Meaning"]
+__all__ = ["MEANINGS", "OPTED_OUT"]
 
 OPTED_OUT = 21610
 """The person told Twilio to stop."""
 
 
-class Meaning(NamedTuple):
-    """Who can mend it, and whether the very same message may succeed later."""
-
-    reason: RejectReason
-    retryable: bool
-
-
-_FINAL: Mapping[RejectReason, tuple[int, ...]] = {
+_FINAL: Listed[int] = {
     RejectReason.INVALID_ADDRESS: (
         13223, 13226,         # malformed, no such country code
         21201, 21211, 21217,  # no number, not a number, not a valid number
@@ -50,7 +41,7 @@ _FINAL: Mapping[RejectReason, tuple[int, ...]] = {
     ),
 }  # fmt: skip
 
-_LATER: Mapping[RejectReason, tuple[int, ...]] = {
+_LATER: Listed[int] = {
     RejectReason.THROTTLED: (10004, 14107, 20429, 21611, 30001, 30022),
     RejectReason.QUOTA_EXCEEDED: (30023, 30027),  # a day's allowance of a 10DLC brand
     RejectReason.UNAVAILABLE: (20500, 20503, 21730, 30017, 30020, 30021, 30410),
@@ -58,7 +49,4 @@ _LATER: Mapping[RejectReason, tuple[int, ...]] = {
     RejectReason.REFUSED: (21214, 30003, 30008, 30009),
 }
 
-MEANINGS: Mapping[int, Meaning] = {
-    **{code: Meaning(reason, retryable=False) for reason, codes in _FINAL.items() for code in codes},
-    **{code: Meaning(reason, retryable=True) for reason, codes in _LATER.items() for code in codes},
-}
+MEANINGS = meanings(final=_FINAL, later=_LATER)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from heliograph_channels import Capabilities, Problem
+from heliograph_channels import Problem
+from heliograph_channels.call_settings import call_settings, secret_word
 from heliograph_channels.http_client import base_url_problem
 
-__all__ = ["ACCOUNT", "BATCH", "account_problems", "api_url", "capabilities_under"]
+__all__ = ["ACCOUNT", "BATCH", "account_problems", "api_url"]
 
 BATCH = 10
 """Messages in one `send_batch`: each is a call of its own, and all of them are under way at once."""
@@ -18,27 +19,15 @@ ACCOUNT: dict[str, dict[str, object]] = {
         "pattern": "^AC[0-9a-fA-F]{32}$",
         "description": "The account (or subaccount) that sends: AC and 32 hex digits.",
     },
-    "auth_token": {
-        "type": "string",
-        "minLength": 16,
-        "maxLength": 200,
-        "pattern": "^[!-~]+$",
-        "writeOnly": True,
-        "description": "The account's auth token. It also proves that a webhook is Twilio's: without it there are none.",
-    },
+    "auth_token": secret_word(
+        "The account's auth token. It also proves that a webhook is Twilio's: without it there are none."
+    ),
     "api_key_sid": {
         "type": "string",
         "pattern": "^SK[0-9a-fA-F]{32}$",
         "description": "An API key to send with instead of the auth token.",
     },
-    "api_key_secret": {
-        "type": "string",
-        "minLength": 16,
-        "maxLength": 200,
-        "pattern": "^[!-~]+$",
-        "writeOnly": True,
-        "description": "The API key's secret.",
-    },
+    "api_key_secret": secret_word("The API key's secret."),
     "region": {
         "type": "string",
         "enum": ["us1", "ie1", "au1", "jp1"],
@@ -50,25 +39,12 @@ ACCOUNT: dict[str, dict[str, object]] = {
         "minLength": 1,
         "description": "Address of an API that speaks like Twilio's, instead of the region's; http:// for this machine only.",
     },
-    "ca_file": {
-        "type": "string",
-        "minLength": 1,
-        "description": "PEM file of the authorities to trust instead of the system's.",
-    },
-    "timeout": {
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "maximum": 25,
-        "default": 10,
-        "description": "Most seconds one call may take, answer included.",
-    },
-    "connections": {
-        "type": "integer",
-        "minimum": BATCH,
-        "maximum": 200,
-        "default": 40,
-        "description": "Most calls under way at once in one worker; the account's own limit is Twilio's to say.",
-    },
+    **call_settings(
+        batch=BATCH,
+        connections=40,
+        most=200,
+        of_connections="Most calls under way at once in one worker; the account's own limit is Twilio's to say.",
+    ),
 }
 
 # The region's entrance is part of its name (Twilio's guide "Using the REST API in a non-US Region").
@@ -97,17 +73,3 @@ def api_url(settings: Mapping[str, object]) -> str:
     """Return the address of the account's resources, without a slash at its end. Takes complete settings."""
     base = str(settings.get("base_url") or f"https://{_HOSTS[str(settings['region'])]}").rstrip("/")
     return f"{base}/2010-04-01/Accounts/{settings['account_sid']}"
-
-
-def capabilities_under(able: Capabilities, settings: Mapping[str, object]) -> Capabilities:
-    """Return what the channel can do under these settings: no auth token, no webhooks."""
-    connections = settings.get("connections", ACCOUNT["connections"]["default"])
-    signed = bool(settings.get("auth_token"))
-    return Capabilities(
-        batch_size=able.batch_size,
-        concurrency=max(1, connections // BATCH) if isinstance(connections, int) else able.concurrency,
-        receipts=able.receipts and signed,
-        inbound=able.inbound and signed,
-        webhook=able.webhook and signed,
-        media=able.media,
-    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from heliograph_channel_twilio.events import message_told
-from heliograph_channel_twilio.sender import AccountSender, Fields, refused
-from heliograph_channel_twilio.settings import ACCOUNT, BATCH, account_problems, capabilities_under
+from heliograph_channel_twilio.sender import AccountProvider, AccountSender, Fields
+from heliograph_channel_twilio.settings import ACCOUNT, BATCH
 from heliograph_channels import (
     Capabilities,
-    ChannelProvider,
     Kind,
     OutgoingMessage,
     Problem,
@@ -23,8 +22,8 @@ from heliograph_channels import (
     WebhookRequest,
     phone_problem,
     sms_problem,
-    with_defaults,
 )
+from heliograph_channels.calls import Values, refused
 
 __all__ = ["TwilioSms"]
 
@@ -62,7 +61,7 @@ SCHEMA: dict[str, object] = {
 }
 
 
-class TwilioSms(ChannelProvider):
+class TwilioSms(AccountProvider):
     """Text messages through Twilio, with receipts and answers by webhook."""
 
     name = "sms-twilio"
@@ -70,41 +69,28 @@ class TwilioSms(ChannelProvider):
     capabilities = Capabilities(batch_size=BATCH, concurrency=4, receipts=True, inbound=True, webhook=True, media=True)
     settings_schema = SCHEMA
 
-    def check_settings(self, settings: Mapping[str, object]) -> Sequence[Problem]:
-        """Check the schema, the credentials, the address of the API and the sender."""
-        problems = [*super().check_settings(settings), *account_problems(settings)]
+    def further_problems(self, settings: Mapping[str, object]) -> Iterable[Problem]:
+        """Check the credentials, the address of the API and the sender."""
+        yield from super().further_problems(settings)
         sender = settings.get("sender")
         if isinstance(sender, str) and sender and not _SENDER.fullmatch(sender):
-            problems.append(
-                Problem(
-                    "sender", "must be a number like +12065550100, a short code, or a name of at most 11 characters"
-                )
+            yield Problem(
+                "sender", "must be a number like +12065550100, a short code, or a name of at most 11 characters"
             )
-        return problems
 
-    def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
-        """Without an auth token there are no receipts and no answers."""
-        return capabilities_under(self.capabilities, settings)
-
-    async def open(self, settings: Mapping[str, object], context: ProviderContext) -> SmsSender:
-        """Open the account; connect with the first message.
-
-        Raises:
-            OSError: `ca_file` cannot be read.
-        """
-        return SmsSender(with_defaults(self.settings_schema, settings), context)
+    def sender(self, settings: Values, context: ProviderContext) -> SmsSender:
+        """Open the account."""
+        return SmsSender(settings, context)
 
 
-class SmsSender(AccountSender):
+class SmsSender(AccountSender[SmsContent]):
     """Creates messages."""
 
+    takes = SmsContent
     resource = "Messages"
 
-    def fields(self, message: OutgoingMessage) -> Fields | Rejected | Unsupported:
+    def fields(self, message: OutgoingMessage, content: SmsContent) -> Fields | Rejected | Unsupported:
         """Return the form of one message (Twilio's "Create a Message")."""
-        content = message.content
-        if not isinstance(content, SmsContent):
-            return Unsupported(type(content).__name__)
         if problem := phone_problem(message.address):
             return refused(RejectReason.INVALID_ADDRESS, f"the address {problem}")
         origin = self._origin(message.origination)

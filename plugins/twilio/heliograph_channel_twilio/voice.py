@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from heliograph_channel_twilio.events import call_told
-from heliograph_channel_twilio.sender import AccountSender, Fields, refused
-from heliograph_channel_twilio.settings import ACCOUNT, BATCH, account_problems, capabilities_under
+from heliograph_channel_twilio.sender import AccountProvider, AccountSender, Fields
+from heliograph_channel_twilio.settings import ACCOUNT, BATCH
 from heliograph_channel_twilio.speech import CannotSay, NotSpoken, twiml
 from heliograph_channels import (
     Capabilities,
-    ChannelProvider,
     Kind,
     OutgoingMessage,
-    Problem,
     ProviderContext,
     Received,
     Rejected,
@@ -22,8 +20,8 @@ from heliograph_channels import (
     VoiceContent,
     WebhookRequest,
     phone_problem,
-    with_defaults,
 )
+from heliograph_channels.calls import Values, refused
 
 __all__ = ["TwilioVoice"]
 
@@ -62,7 +60,7 @@ SCHEMA: dict[str, object] = {
 }
 
 
-class TwilioVoice(ChannelProvider):
+class TwilioVoice(AccountProvider):
     """Calls through Twilio that speak a text or SSML, with the end of each call by webhook."""
 
     name = "voice-twilio"
@@ -70,33 +68,19 @@ class TwilioVoice(ChannelProvider):
     capabilities = Capabilities(batch_size=BATCH, concurrency=4, receipts=True, webhook=True)
     settings_schema = SCHEMA
 
-    def check_settings(self, settings: Mapping[str, object]) -> Sequence[Problem]:
-        """Check the schema, the credentials and the address of the API."""
-        return [*super().check_settings(settings), *account_problems(settings)]
-
-    def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
-        """Without an auth token nobody tells how calls end."""
-        return capabilities_under(self.capabilities, settings)
-
-    async def open(self, settings: Mapping[str, object], context: ProviderContext) -> VoiceSender:
-        """Open the account; connect with the first call.
-
-        Raises:
-            OSError: `ca_file` cannot be read.
-        """
-        return VoiceSender(with_defaults(self.settings_schema, settings), context)
+    def sender(self, settings: Values, context: ProviderContext) -> VoiceSender:
+        """Open the account."""
+        return VoiceSender(settings, context)
 
 
-class VoiceSender(AccountSender):
+class VoiceSender(AccountSender[VoiceContent]):
     """Creates calls."""
 
+    takes = VoiceContent
     resource = "Calls"
 
-    def fields(self, message: OutgoingMessage) -> Fields | Rejected | Unsupported:
+    def fields(self, message: OutgoingMessage, content: VoiceContent) -> Fields | Rejected | Unsupported:
         """Return the form of one call (Twilio's "Create a Call"); its end is reported, whatever it is."""
-        content = message.content
-        if not isinstance(content, VoiceContent):
-            return Unsupported(type(content).__name__)
         if problem := phone_problem(message.address):
             return refused(RejectReason.INVALID_ADDRESS, f"the address {problem}")
         caller = message.origination or str(self._settings.get("caller") or "")

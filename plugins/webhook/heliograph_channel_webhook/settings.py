@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from heliograph_channels import Problem
+from heliograph_channels.call_settings import CA_FILE
 from heliograph_channels.destinations import network_problem, url_problem
 
 __all__ = ["SCHEMA", "problems"]
@@ -67,11 +68,7 @@ SCHEMA: dict[str, object] = {
             "default": False,
             "description": "Whether calls may go to this machine, also by http://. For trials.",
         },
-        "ca_file": {
-            "type": "string",
-            "minLength": 1,
-            "description": "PEM file of the authorities to trust instead of the system's.",
-        },
+        "ca_file": CA_FILE,
     },
 }
 

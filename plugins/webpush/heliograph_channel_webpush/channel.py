@@ -6,9 +6,9 @@ import asyncio
 import os
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_network
-from typing import Any, cast
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,7 +21,6 @@ from heliograph_channel_webpush.subscriptions import Subscription, subscription_
 from heliograph_channels import (
     Accepted,
     Capabilities,
-    ChannelProvider,
     Health,
     Kind,
     OutgoingMessage,
@@ -30,21 +29,18 @@ from heliograph_channels import (
     PushContent,
     Rejected,
     RejectReason,
-    Sender,
     SendResult,
-    Unknown,
-    Unsupported,
-    with_defaults,
 )
+from heliograph_channels.calls import CallProvider, CallSender, Values, refused
 from heliograph_channels.destinations import Forbidden
-from heliograph_channels.http_client import Answer, NoAnswer, NotSent, refusal
+from heliograph_channels.http_client import Answer, refusal
 
 __all__ = ["WebPush", "outcome"]
 
 _ID = re.compile(r"[!-~]{1,200}")
 
 
-class WebPush(ChannelProvider):
+class WebPush(CallProvider):
     """Notifications for browsers, through whichever push service each of them uses."""
 
     name = "webpush"
@@ -53,64 +49,58 @@ class WebPush(ChannelProvider):
     capabilities = Capabilities(batch_size=BATCH, concurrency=2)
     settings_schema = SCHEMA
 
-    def check_settings(self, settings: Mapping[str, object]) -> Sequence[Problem]:
-        """Check the schema, the keys, the hosts and the networks."""
-        return [*super().check_settings(settings), *problems(settings)]
+    def further_problems(self, settings: Mapping[str, object]) -> Iterable[Problem]:
+        """Check the keys, the hosts and the networks."""
+        return problems(settings)
 
-    def capabilities_for(self, settings: Mapping[str, object]) -> Capabilities:
-        """Let as many batches go at once as there are connections for."""
-        connections = settings.get("connections", 100)
-        return Capabilities(
-            batch_size=BATCH, concurrency=max(1, connections // BATCH) if isinstance(connections, int) else 2
-        )
-
-    def check_address(self, kind: Kind, address: str) -> str | None:
+    def further_address_problem(self, address: str) -> str | None:
         """Refuse what is no subscription. Whether its host is one of `hosts` shows when a message is sent."""
-        if problem := super().check_address(kind, address):
-            return problem
         subscription = subscription_of(address)
         return subscription if isinstance(subscription, str) else None
 
-    async def open(self, settings: Mapping[str, object], context: ProviderContext) -> WebPushSender:
-        """Connect with the first message.
-
-        Raises:
-            OSError: `ca_file` cannot be read.
-        """
-        return WebPushSender(with_defaults(self.settings_schema, settings), context)
+    def sender(self, settings: Values, context: ProviderContext) -> WebPushSender:
+        """Open the site."""
+        return WebPushSender(settings, context)
 
 
-class WebPushSender(Sender):
+class WebPushSender(CallSender[PushContent]):
     """One site."""
 
-    def __init__(self, settings: Mapping[str, object], context: ProviderContext) -> None:
+    takes = PushContent
+    provider = "the push service"
+
+    def __init__(self, settings: Values, context: ProviderContext) -> None:
         """Take complete settings.
 
         Raises:
             OSError: `ca_file` cannot be read.
             ValueError: the key is none; `check_settings` says so first.
         """
-        values = cast(Mapping[str, Any], settings)
-        key = vapid_key(values["vapid_private_key"])
+        super().__init__(context)
+        key = vapid_key(settings["vapid_private_key"])
         if key is None:
             raise ValueError("vapid_private_key is no key")
         self._key = key
-        self._subject: str = values["subject"]
-        self._life: int = values["time_to_live_seconds"]
-        self._hosts = HostList(values["hosts"])
-        self._timeout = float(values["timeout"])
-        self._context = context
-        self._room = asyncio.Semaphore(values["connections"])
+        self._subject: str = settings["subject"]
+        self._life: int = settings["time_to_live_seconds"]
+        self._hosts = HostList(settings["hosts"])
+        self._timeout = float(settings["timeout"])
+        self._room = asyncio.Semaphore(settings["connections"])
         self._services = Services(
             timeout=self._timeout,
-            connections=values["connections"],
-            tls=ssl.create_default_context(cafile=values.get("ca_file")),
-            allowed=[ip_network(network) for network in values["allow_networks"]],
+            connections=settings["connections"],
+            tls=ssl.create_default_context(cafile=settings.get("ca_file")),
+            allowed=[ip_network(network) for network in settings["allow_networks"]],
         )
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._services.is_closed
+
     async def send_batch(self, messages: Sequence[OutgoingMessage]) -> Sequence[SendResult]:
-        """Make one call per message, all at once; each answer is its own message's."""
-        results = await asyncio.gather(*map(self._send, messages))
+        """Make one call per message, all at once, and give up the services that are too many."""
+        results = await super().send_batch(messages)
         await self._services.tidy()
         return results
 
@@ -124,30 +114,32 @@ class WebPushSender(Sender):
         """Close the connections. Safe to repeat."""
         await self._services.close()
 
-    async def _send(self, message: OutgoingMessage) -> SendResult:
-        content = message.content
-        if not isinstance(content, PushContent):
-            return Unsupported(type(content).__name__)
+    async def send(self, message: OutgoingMessage, content: PushContent) -> SendResult:
+        """Send it to the push service of its subscription."""
         subscription = subscription_of(message.address)
         if isinstance(subscription, str):
-            return _refused(RejectReason.INVALID_ADDRESS, f"the address {subscription}")
+            return refused(RejectReason.INVALID_ADDRESS, f"the address {subscription}")
         endpoint = httpx.URL(subscription.endpoint)
         if not self._hosts.allows(endpoint.raw_host.decode(), endpoint.port or 443):
-            return _refused(
+            return refused(
                 RejectReason.INVALID_ADDRESS, "the address is at a host that the setting hosts does not list"
             )
         text = text_of(content, message.message_class)
         headers = headers_of(content, self._life)
         for problem in (text, headers):
             if isinstance(problem, str):
-                return _refused(RejectReason.INVALID_CONTENT, problem)
+                return refused(RejectReason.INVALID_CONTENT, problem)
         assert isinstance(text, bytes)
         assert isinstance(headers, dict)
-        if self._services.is_closed:
+        if self.is_closed:
             return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail="the channel is closed")
         async with self._room:
             with self._services.use(endpoint) as service:
-                return await self._post(service, endpoint, subscription, text, headers, message.message_id)
+                return await self.exchange(
+                    partial(self._post, service, endpoint, subscription, text, headers),
+                    partial(outcome, message_id=message.message_id),
+                    pause=service.pause,
+                )
 
     async def _post(
         self,
@@ -156,12 +148,7 @@ class WebPushSender(Sender):
         subscription: Subscription,
         text: bytes,
         headers: Mapping[str, str],
-        message_id: str,
-    ) -> SendResult:
-        now = self._context.now()
-        if until := service.pause.ends(now):
-            detail = f"the push service asked to be left alone until {until:%H:%M:%S} UTC"
-            return Rejected(RejectReason.THROTTLED, retryable=True, detail=detail)
+    ) -> Answer | Rejected:
         body = encrypted(
             text,
             receiver=subscription.p256dh,
@@ -170,7 +157,7 @@ class WebPushSender(Sender):
             salt=os.urandom(16),
         )
         try:
-            answer = await service.destination.call(
+            return await service.destination.call(
                 service.client,
                 "POST",
                 target=endpoint,
@@ -179,18 +166,12 @@ class WebPushSender(Sender):
                     **headers,
                     "Content-Type": "application/octet-stream",
                     "Content-Encoding": "aes128gcm",
-                    "Authorization": service.authorization(self._key, self._subject, now),
+                    "Authorization": service.authorization(self._key, self._subject, self._context.now()),
                 },
                 within=self._timeout,
             )
         except Forbidden as error:
-            return _refused(RejectReason.INVALID_ADDRESS, str(error))
-        except NotSent as error:
-            return Rejected(RejectReason.UNAVAILABLE, retryable=True, detail=str(error))
-        except NoAnswer as error:
-            return Unknown(str(error))
-        service.pause.note(answer, self._context.now())
-        return outcome(answer, message_id)
+            return refused(RejectReason.INVALID_ADDRESS, str(error))
 
 
 def outcome(answer: Answer, message_id: str) -> SendResult:
@@ -205,7 +186,7 @@ def outcome(answer: Answer, message_id: str) -> SendResult:
     words = _words(answer)
     if answer.status in (404, 410):
         detail = f"the subscription is gone ({answer.status}{': ' if words else ''}{words})"
-        return _refused(RejectReason.ADDRESS_GONE, detail)
+        return refused(RejectReason.ADDRESS_GONE, detail)
     return refusal(answer.status, words)
 
 
@@ -218,7 +199,3 @@ def _words(answer: Answer) -> str:
     if 400 <= answer.status < 500 and answer.headers.get("content-type", "").startswith("text/plain"):
         return "".join(filter(str.isprintable, answer.body[:200].decode(errors="replace")))
     return ""
-
-
-def _refused(reason: RejectReason, detail: str) -> Rejected:
-    return Rejected(reason, retryable=False, detail=detail)

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from heliograph_channel_webpush.encryption import point_of
 from heliograph_channel_webpush.subscriptions import decoded
 from heliograph_channels import Problem
+from heliograph_channels.call_settings import call_settings
 from heliograph_channels.destinations import network_problem
 from heliograph_channels.jwt import base64url
 
@@ -71,25 +72,9 @@ SCHEMA: dict[str, object] = {
             "default": 2419200,
             "description": "How long a push service keeps a message for a browser that is away, if the message does not say.",
         },
-        "ca_file": {
-            "type": "string",
-            "minLength": 1,
-            "description": "PEM file of the authorities to trust instead of the system's.",
-        },
-        "timeout": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 25,
-            "default": 10,
-            "description": "Most seconds one call may take, answer included.",
-        },
-        "connections": {
-            "type": "integer",
-            "minimum": BATCH,
-            "maximum": 1000,
-            "default": 100,
-            "description": "Most calls under way at once in one worker.",
-        },
+        **call_settings(
+            batch=BATCH, connections=100, most=1000, of_connections="Most calls under way at once in one worker."
+        ),
     },
 }
 
