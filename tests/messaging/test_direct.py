@@ -1,88 +1,39 @@
-"""Direct sends through gRPC: who is written to and what is said, the result of each recipient, idempotency, the story."""
+"""Direct sends through gRPC: who is written to and what is said, the result of each recipient, idempotency."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import psycopg
 import pytest
-from google.protobuf import duration_pb2
-from sqlalchemy import text
 
-from heliograph.messaging.v1 import (
-    channels_pb2,
-    contents_pb2,
-    dispatch_pb2,
-    messages_pb2,
-    messages_pb2_grpc,
-    templates_pb2,
-)
+from heliograph.messaging.v1 import channels_pb2, messages_pb2, messages_pb2_grpc, templates_pb2
 from heliograph_channels import Accepted, Rejected, RejectReason, SendResult
 from heliograph_kit.auth import InternalTokens
-from heliograph_kit.rpc import channel, reason_of, violations_of
+from heliograph_kit.rpc import channel
 from heliograph_kit.testing import ServiceProcess, eventually
 from heliograph_kit.testing.fixtures import MigratedDatabase
 from heliograph_messaging import main
-from tests.messaging.conftest import PARENT, SECRET, Service, Started, a_batch
-from tests.messaging.segments import AnEndpoint, Segments, running
+from tests.messaging.conftest import PARENT, SECRET, Service, Started
+from tests.messaging.direct_calls import (
+    BAD,
+    CODE,
+    Content,
+    Overrides,
+    dispatched,
+    refused,
+    serving,
+    texts,
+    to,
+    told,
+    wait,
+)
+from tests.messaging.segments import AnEndpoint
 from tests.messaging.test_crash import set_up
 
 pytestmark = pytest.mark.integration
-S = messages_pb2.MessageStatus
-D = messages_pb2.DeliveryStatus
-BAD = grpc.StatusCode.INVALID_ARGUMENT
-Content = dispatch_pb2.MessageContent
-Overrides = contents_pb2.ContentOverrides
-CODE = Content(email_subject="Code", email_text="{{Code}}")
-
-
-def to(*addresses: str, channel: str = "EMAIL", **fields: Any) -> messages_pb2.SendMessagesRequest:
-    fields.setdefault("content", CODE)
-    fields.setdefault(
-        "recipients",
-        [messages_pb2.Recipient(address=address, substitutions={"Code": address[:3]}) for address in addresses],
-    )
-    return messages_pb2.SendMessagesRequest(parent=PARENT, channel=channel, **fields)
-
-
-def wait(seconds: float = 10) -> duration_pb2.Duration:
-    return duration_pb2.Duration(seconds=int(seconds), nanos=round(seconds % 1 * 1e9))
-
-
-def told(messages: Any) -> list[tuple[str, int, str]]:
-    return [(D.Name(one.status).removeprefix("DELIVERY_STATUS_"), one.status_code, one.reason) for one in messages]
-
-
-@asynccontextmanager
-async def serving(**endpoints: AnEndpoint) -> AsyncIterator[tuple[str, Segments]]:
-    segments = Segments()  # type: ignore[abstract]  # only what messaging asks for is there
-    segments.endpoints.update(endpoints)
-    async with running(segments) as address:
-        yield address, segments
-
-
-async def refused(service: Service, request: Any) -> tuple[grpc.StatusCode, str, set[str]]:
-    call = service.messages.SendMessages
-    if isinstance(request, messages_pb2.SendUsersMessagesRequest):
-        call = service.messages.SendUsersMessages  # type: ignore[assignment]
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call(request)
-    return caught.value.code(), reason_of(caught.value), {field for field, _ in violations_of(caught.value)}
-
-
-async def dispatched(service: Service) -> int:
-    async with service.runtime.database.transaction() as conn:
-        query = text("SELECT count(*) FROM messaging.outbox WHERE subject LIKE 'dispatch.%'")
-        return int((await conn.execute(query)).scalar_one())
-
-
-def texts(service: Service) -> list[str]:
-    return sorted(message.content.text for message in service.scripted.sent)  # type: ignore[union-attr]
 
 
 async def test_a_direct_send_is_idempotent_by_request_id(service: Service) -> None:
@@ -323,193 +274,6 @@ async def test_waiting_tells_the_providers_answer_or_that_there_is_none_yet(serv
     # Who gives up before the wait is over hears what is known by then instead of DEADLINE_EXCEEDED.
     answer = await service.messages.SendMessages(to("a@x.com", wait_for_result=wait()), timeout=1)
     assert told(answer.messages) == [("QUEUED", 202, "")]
-
-
-USERS = {
-    "a1": AnEndpoint(address="ann@x.com", user_id="ann", fields={"Attributes.plan": ["gold"]}),
-    "a2": AnEndpoint("SMS", "+12065550123", "ann"),
-    "a3": AnEndpoint(address="old@x.com", user_id="ann", inactive=True),
-    "a4": AnEndpoint("GCM", "token", "ann"),
-    "b1": AnEndpoint(address="bob@x.com", user_id="bob"),
-    "b2": AnEndpoint(address="ann@x.com", user_id="bob"),
-}
-
-
-def users(*names: str, **fields: Any) -> messages_pb2.SendUsersMessagesRequest:
-    fields.setdefault("contents", {"EMAIL": Content(email_subject="x", email_text="{{Greeting}} {{Attributes.plan}}")})
-    fields.setdefault("substitutions", {"Greeting": "hi", "Attributes.plan": "none"})
-    fields.setdefault("users", [messages_pb2.UserRecipient(user_id=name) for name in names])
-    return messages_pb2.SendUsersMessagesRequest(parent=PARENT, **fields)
-
-
-async def test_users_are_written_to_on_all_their_endpoints_with_the_content_of_each_channel(start: Started) -> None:
-    async with serving(**USERS) as (address, segments):
-        service = await start(peer_segments=address)
-        await service.set_up("EMAIL")
-        await service.set_up("CUSTOM")
-        ann = messages_pb2.UserRecipient(user_id="ann", substitutions={"Greeting": "hey"})
-        request = users(
-            users=[ann, messages_pb2.UserRecipient(user_id="nobody"), messages_pb2.UserRecipient(user_id="bob")],
-            wait_for_result=wait(),
-            request_id="u1",
-            substitutions={"Greeting": "hi"},
-        )
-        answer = await service.messages.SendUsersMessages(request)
-        assert [(one.user_id, [message.endpoint_id for message in one.messages]) for one in answer.users] == [
-            ("ann", ["a1"]), ("nobody", []), ("bob", ["b1", "b2"]),
-        ]  # fmt: skip
-        # Bob has no plan, and no default: his is the second endpoint with Ann's address, too.
-        assert [told(one.messages) for one in answer.users] == [
-            [("SUCCESSFUL", 200, "")],
-            [],
-            [("PERMANENT_FAILURE", 400, "FAILURE_PERMANENT"), ("DUPLICATE", 200, "DUPLICATE_ADDRESS")],
-        ]
-        assert texts(service) == ["hey gold"]
-        assert segments.asked == [(3, ["Attributes.plan"])]
-        rows = {row.endpoint_id: row for row in await service.rows(answer.run_id)}
-        assert (rows["a1"].user_id, rows["b1"].status) == ("ann", S.MESSAGE_STATUS_FAILED)
-        again = await service.messages.SendUsersMessages(request)
-        assert again == answer
-        assert len(service.scripted.sent) == 1
-
-
-async def test_users_get_one_batch_a_channel_and_overrides_of_their_own(start: Started) -> None:
-    async with serving(**USERS) as (address, _):
-        service = await start(peer_segments=address)
-        await service.set_up("EMAIL")
-        await service.set_up("SMS")
-        contents = {"EMAIL": Content(email_text="mail"), "SMS": Content(sms_body="text")}
-        answer = await service.messages.SendUsersMessages(users("ann", "bob", contents=contents, request_id="r"))
-        assert [[one.channel for one in user.messages] for user in answer.users] == [
-            ["EMAIL", "SMS"],
-            ["EMAIL", "EMAIL"],
-        ]
-        assert await dispatched(service) == 2
-        # The ids of requests of the two calls are apart.
-        other = await service.messages.SendMessages(to("z@x.com", request_id="r"))
-        assert other.run_id != answer.run_id
-        own = messages_pb2.UserRecipient(user_id="ann", overrides=Overrides(body="yours"))
-        answer = await service.messages.SendUsersMessages(users(users=[own], wait_for_result=wait()))
-        assert answer.users[0].messages[0].status == D.DELIVERY_STATUS_SUCCESSFUL
-        assert "yours" in texts(service) or any(
-            getattr(message.content, "text", "") == "yours" for message in service.scripted.sent
-        )
-
-
-async def test_bad_sends_to_users_are_refused_whole(service: Service) -> None:
-    await service.set_up("EMAIL")
-    assert (await refused(service, users("a", "a", "")))[2] == {"users[1]", "users[2].user_id"}
-    assert (await refused(service, users(*[f"u{index}" for index in range(101)])))[2] == {"users"}
-    assert (await refused(service, users("a", contents={})))[2] == {"contents"}
-    bad = {"IN_APP": Content(), "EMAIL": Content(email_text="{{", template_version=-1)}
-    assert (await refused(service, users("a", contents=bad)))[2] == {
-        "contents[IN_APP]",
-        "contents[EMAIL].template_version",
-    }
-    # Nobody knows the users now.
-    code, reason, _ = await refused(service, users("a"))
-    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
-
-
-async def test_substitutions_go_before_the_fields_of_an_endpoint(start: Started) -> None:
-    eve = AnEndpoint(address="e1@x.com", user_id="u1", fields={"User.UserAttributes.first": ["Eve"]})
-    async with serving(e1=eve) as (address, segments):
-        service = await start(peer_segments=address)
-        await service.set_up("EMAIL")
-        content = Content(email_subject="x", email_text="{{User.UserAttributes.first}} {{Greeting}} {{User.UserId}}")
-        recipient = messages_pb2.Recipient
-        recipients = [
-            recipient(endpoint_id="e1", substitutions={"Greeting": "hey"}),
-            recipient(endpoint_id="e2"),
-            recipient(address="b@x.com", substitutions={"User.UserAttributes.first": "Bo", "User.UserId": "7"}),
-        ]
-        answer = await service.messages.SendMessages(
-            to(content=content, substitutions={"Greeting": "hello"}, recipients=recipients)
-        )
-        assert [taken.reason for taken in answer.messages] == ["", "ENDPOINT_NOT_FOUND", ""]
-        await service.done(2, answer.run_id)
-        assert segments.asked == [(2, ["User.UserAttributes.first"])]
-        assert texts(service) == ["Bo hello 7", "Eve hey u1"]
-
-
-async def test_the_story_of_a_message_tells_every_attempt_and_the_terms_it_was_sent_on(service: Service) -> None:
-    await service.set_up("EMAIL")
-    await service.add_route("EMAIL", "spare")
-    tries: list[str] = []
-
-    def answer(message: Any) -> Any:
-        tries.append(message.message_id)
-        return Accepted("p") if len(tries) > 2 else Rejected(RejectReason.UNAVAILABLE, True, "out of order")
-
-    service.scripted.answer = service.second.answer = answer
-    batch = a_batch(["ann@x.com"])
-    batch.snapshot = f"{PARENT}/snapshots/s1"
-    batch.policy.caps.add(scope=dispatch_pb2.CAP_SCOPE_SOURCE, limit=3)
-    batch.recipients.ordinals.append(1)
-    batch.policy.quiet_time.start, batch.policy.quiet_time.end = "00:00", "00:00"
-    batch.recipients.time_zones.append("")
-    await service.dispatch(batch)
-    await service.done(1)
-    name = (await service.rows())[0].name
-    message = await service.messages.GetMessage(messages_pb2.GetMessageRequest(name=name))
-    assert message.status == S.MESSAGE_STATUS_ACCEPTED
-    assert (message.snapshot, message.policy, message.batch_id) == (batch.snapshot, batch.policy, batch.batch_id)
-    assert [attempt.state for attempt in message.attempts] == [messages_pb2.Attempt.STATE_ANSWERED] * 3
-    assert {(attempt.provider, attempt.route) for attempt in message.attempts} == {
-        ("scripted", ""),
-        ("second", "spare"),
-    }
-    times = [(one.start_time.ToDatetime(), one.end_time.ToDatetime()) for one in message.attempts]
-    assert times == sorted(times)
-    assert all(start <= end for start, end in times)
-    assert [(one.type, one.message_id) for one in message.events] == [(1, name.rpartition("/")[2])]
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await service.messages.GetMessage(messages_pb2.GetMessageRequest(name=f"projects/other/messages/{'a' * 32}"))
-    assert reason_of(caught.value) == "MESSAGE_NOT_FOUND"
-
-
-async def test_messages_are_listed_by_endpoint_and_by_address_the_latest_first(start: Started) -> None:
-    async with serving(e000000=AnEndpoint(address="e0@x.com")) as (address, _):
-        service = await start(peer_segments=address)
-        await service.set_up("EMAIL")
-        for run in ("run1", "run2"):
-            await service.dispatch(a_batch(["e0@x.com", "e1@x.com"], run_id=run))
-            await service.done(2, run)
-        again = a_batch(["e0@x.com"], run_id="run2", page=7, endpoint_ids=["e000000"])
-        again.occurrence = 1
-        await service.dispatch(again)
-        await service.done(3, "run2")
-        by_endpoint = messages_pb2.Recipient(endpoint_id="e000000", substitutions={"Code": "1"})
-        await service.messages.SendMessages(to(recipients=[by_endpoint], wait_for_result=wait()))
-        for _ in range(2):
-            await service.messages.SendMessages(to("e0@x.com", wait_for_result=wait()))
-
-        async def listed(**narrowed: Any) -> list[messages_pb2.Message]:
-            found: list[messages_pb2.Message] = []
-            token = ""
-            while token or not found:
-                page = await service.messages.ListMessages(
-                    messages_pb2.ListMessagesRequest(parent=PARENT, page_size=2, page_token=token, **narrowed)
-                )
-                found += page.messages
-                token = page.next_page_token
-                if not token:
-                    break
-            return found
-
-        of_endpoint = await listed(endpoint_id="e000000")
-        assert [one.source.run_id for one in of_endpoint][1:] == ["run2", "run2", "run1"]
-        assert {one.endpoint_id for one in of_endpoint} == {"e000000"}
-        assert of_endpoint[0].message_class == dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL
-        times = [one.create_time.ToDatetime() for one in of_endpoint]
-        assert times == sorted(times, reverse=True)
-        of_address = await listed(address="e0@x.com")
-        assert [(one.endpoint_id, one.address) for one in of_address] == [("", "e0@x.com")] * 2
-        assert not await listed(endpoint_id="e0@x.com")
-        assert not await listed(endpoint_id="e000000", status=S.MESSAGE_STATUS_FAILED)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await listed(endpoint_id="e000000", run_id="run1")
-        assert (caught.value.code(), {field for field, _ in violations_of(caught.value)}) == (BAD, {"endpoint_id"})
 
 
 async def test_a_change_of_channel_or_template_is_seen_by_the_next_send(service: Service) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 import jwt
 import pytest
-import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -45,17 +44,6 @@ TOKEN = "ab" * 32
 DEAD = "dead" * 16
 ID = "0123456789abcdef" * 2
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_certificate(tmp_path_factory.mktemp("apple"))
-
-
-@pytest_asyncio.fixture
-async def apple(certificate: tuple[Path, Path]) -> AsyncIterator[FakeApple]:
-    async with FakeApple().running(tls_of(certificate)) as peer:
-        yield peer
 
 
 def settings_for(peer: FakeApple, trusted: tuple[Path, Path], **changes: object) -> dict[str, object]:

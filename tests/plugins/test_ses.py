@@ -1,27 +1,18 @@
-"""The ses channel: contract and outcomes against a server that checks signatures and shapes, events against signed SNS."""
+"""The channel SES: what is asked of it, its health and its settings."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import datetime as dt
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as BotoCredentials
-from hypothesis import given
-from hypothesis import strategies as st
 
 from heliograph_channel_ses import SesChannel
 from heliograph_channel_ses.addresses import BadField, header_field, sender
 from heliograph_channel_ses.settings import endpoint_of
-from heliograph_channel_ses.sigv4 import Credentials, signed
 from heliograph_channels import (
     Accepted,
     Attachment,
@@ -31,43 +22,12 @@ from heliograph_channels import (
     OutgoingMessage,
     Rejected,
     RejectReason,
-    Sender,
-    Unknown,
     Unsupported,
 )
-from heliograph_channels.testing import ChannelContract, RecordingContext, a_message
-from tests.plugins.ses_server import ACCESS_KEY, SECRET, Answer, Call, Reply, SesServer
-from tests.plugins.sns_topic import OUR_ID, TOPIC, Topic
-
-FROM = "News <news@example.com>"
-
-
-def settings_for(url: str = "", **changes: object) -> dict[str, object]:
-    return {
-        "region": "eu-central-1",
-        "access_key_id": ACCESS_KEY,
-        "secret_access_key": SECRET,
-        "from_address": FROM,
-        "endpoint_url": url,
-        **changes,
-    }
-
-
-@asynccontextmanager
-async def sender_for(url: str, topic: Topic | None = None, **changes: object) -> AsyncIterator[Sender]:
-    settings = settings_for(url, **changes)
-    channel = SesChannel(topic.fetch if topic else None)
-    assert list(channel.check_settings(settings)) == []
-    opened = await channel.open(settings, RecordingContext().context)
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-def mail(to: str = "ann@example.com", *, origination: str = "", **changes: Any) -> OutgoingMessage:
-    content = EmailContent(**{"subject": "News", "html": "<p>Hello</p>", "text": "Hello", **changes})
-    return a_message(Kind.EMAIL, to, content=content, origination=origination)
+from heliograph_channels.testing import ChannelContract, a_message
+from tests.plugins.ses_sender import mail, sender_for, settings_for
+from tests.plugins.ses_server import Call, Reply, SesServer
+from tests.plugins.sns_topic import OUR_ID, TOPIC
 
 
 class TestSesContract(ChannelContract):
@@ -87,66 +47,6 @@ class TestSesContract(ChannelContract):
     @pytest.fixture
     def settings(self, server: SesServer) -> Mapping[str, object]:
         return settings_for(server.url, session_token=server.token, topic_arn=TOPIC)
-
-
-# Signatures
-
-
-@pytest.mark.parametrize("token", ["", "session-token/with+signs=="])
-@pytest.mark.parametrize(
-    ("url", "method", "body"),
-    [
-        ("https://email.eu-central-1.amazonaws.com/v2/email/outbound-emails", "POST", b'{"a": 1}'),
-        ("https://email.us-east-1.amazonaws.com/v2/email/account", "GET", b""),
-        ("http://127.0.0.1:8080/v2/email/account", "GET", b""),
-        ("https://example.com", "GET", b""),
-        ("https://example.com/a%20b/%C3%A9?z=1&a=%2F&a=b&empty", "PUT", b"\xff\x00" * 1000),
-    ],
-    ids=["send", "account", "port", "no path", "query"],
-)
-def test_a_signature_is_the_one_botocore_makes(url: str, method: str, body: bytes, token: str) -> None:
-    headers = {"Content-Type": "application/json", "X-Two": "  two   blanks "}
-    now = dt.datetime(2026, 3, 1, 23, 59, 59, tzinfo=dt.timezone(dt.timedelta(hours=-5)))
-    assert_same_as_botocore(method, url, headers, body, token, now)
-
-
-@given(
-    body=st.binary(max_size=200),
-    value=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=50),
-    path=st.text(st.characters(codec="ascii", categories=["L", "Nd"], include_characters="-_.~/"), max_size=40),
-    seconds=st.integers(min_value=1_577_836_800, max_value=4_000_000_000),
-)
-def test_any_request_is_signed_as_botocore_signs_it(body: bytes, value: str, path: str, seconds: int) -> None:
-    now = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    clean = "/".join(part for part in path.split("/") if part.strip("."))  # botocore resolves "..": we never send one
-    assert_same_as_botocore("POST", f"https://host.example/{clean}", {"X-Value": value}, body, "", now)
-
-
-def assert_same_as_botocore(
-    method: str, url: str, headers: dict[str, str], body: bytes, token: str, now: dt.datetime
-) -> None:
-    ours = signed(
-        method, url, headers, body, credentials=Credentials(ACCESS_KEY, SECRET, token), region="eu-central-1",
-        service="ses", now=now,
-    )  # fmt: skip
-    request = AWSRequest(method, url, headers={n: v for n, v in ours.items() if n != "Authorization"}, data=body)
-    request.context["timestamp"] = ours["X-Amz-Date"]
-    signer = SigV4Auth(BotoCredentials(ACCESS_KEY, SECRET, token or None), "ses", "eu-central-1")
-    expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
-    assert ours["Authorization"].rpartition("Signature=")[2] == expected
-
-
-async def test_a_wrong_secret_is_credentials_and_never_shown() -> None:
-    async with (
-        SesServer().running() as server,
-        sender_for(server.url, secret_access_key="hunter2-is-wrong-here") as opened,
-    ):
-        (result,) = await opened.send_batch([mail()])
-        health = await opened.health()
-    assert isinstance(result, Rejected)
-    assert (result.reason, result.retryable) == (RejectReason.CREDENTIALS, True)
-    assert not health.ok
-    assert "hunter2" not in repr([result, health, opened, opened.__dict__])
 
 
 # What is asked of SES
@@ -326,161 +226,6 @@ def test_a_long_header_stays_on_one_line() -> None:
     assert value.isascii()
     with pytest.raises(BadField):
         header_field("X-Long", "\u00e9" * 400)
-
-
-# What the answers mean
-
-
-def answered(status: int, kind: str, words: str = "", *, prefix: str = "") -> Answer:
-    return lambda call: Reply(status, {"message": words}, prefix + kind)
-
-
-REJECTED = {
-    "rate": (400, "ThrottlingException", "Maximum sending rate exceeded.", RejectReason.THROTTLED, True),
-    "day": (400, "ThrottlingException", "Daily message quota exceeded.", RejectReason.QUOTA_EXCEEDED, True),
-    "too many": (429, "TooManyRequestsException", "Too many requests", RejectReason.THROTTLED, True),
-    "throttled without a name": (429, "", "slow down", RejectReason.THROTTLED, True),
-    "limit": (400, "LimitExceededException", "", RejectReason.QUOTA_EXCEEDED, True),
-    "paused": (400, "SendingPausedException", "paused", RejectReason.UNAVAILABLE, True),
-    "suspended": (400, "AccountSuspendedException", "", RejectReason.CREDENTIALS, False),
-    "mail from": (400, "MailFromDomainNotVerifiedException", "", RejectReason.INVALID_ORIGINATION, False),
-    "no set": (404, "NotFoundException", "Configuration set does not exist.", RejectReason.REFUSED, False),
-    "sender not verified": (
-        400, "MessageRejected",
-        "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: news@example.com",
-        RejectReason.INVALID_ORIGINATION, False,
-    ),
-    "sandbox": (
-        400, "MessageRejected",
-        "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: ann@example.com",
-        RejectReason.BLOCKED, False,
-    ),
-    "both not verified": (
-        400, "MessageRejected",
-        "Email address is not verified. The following identities failed the check in region X: ann@example.com, news@example.com",
-        RejectReason.INVALID_ORIGINATION, False,
-    ),
-    "virus": (400, "MessageRejected", "Message contains a virus", RejectReason.INVALID_CONTENT, False),
-    "other rejection": (400, "MessageRejected", "Message rejected", RejectReason.BLOCKED, False),
-    "suppressed": (400, "MessageRejected", "Address is on the suppression list", RejectReason.BLOCKED, False),
-    "domain": (400, "BadRequestException", "Missing final '@domain'", RejectReason.INVALID_ADDRESS, False),
-    "local part": (400, "BadRequestException", "Local address contains control or whitespace", RejectReason.INVALID_ADDRESS, False),
-    "header": (400, "BadRequestException", "Header name is not allowed", RejectReason.INVALID_CONTENT, False),
-    "other bad request": (400, "BadRequestException", "1 validation error", RejectReason.REFUSED, False),
-    "forbidden": (403, "AccessDeniedException", "not authorized to perform ses:SendEmail", RejectReason.CREDENTIALS, True),
-    "unknown key": (403, "UnrecognizedClientException", "invalid", RejectReason.CREDENTIALS, True),
-    "expired token": (403, "ExpiredTokenException", "expired", RejectReason.CREDENTIALS, True),
-    "forbidden without a name": (403, "", "", RejectReason.CREDENTIALS, True),
-    "unavailable": (503, "ServiceUnavailable", "", RejectReason.UNAVAILABLE, True),
-    "unavailable without a name": (503, "", "", RejectReason.UNAVAILABLE, True),
-    "redirect": (302, "", "", RejectReason.REFUSED, False),
-    "strange": (418, "", "", RejectReason.REFUSED, False),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("status", "kind", "words", "reason", "again"), REJECTED.values(), ids=REJECTED)
-async def test_each_error_of_ses_has_its_reason(
-    status: int, kind: str, words: str, reason: RejectReason, again: bool
-) -> None:
-    async with SesServer(answered(status, kind, words)).running() as server, sender_for(server.url) as opened:
-        (result,) = await opened.send_batch([mail()])
-        assert isinstance(result, Rejected), result
-        assert (result.reason, result.retryable) == (reason, again)
-        assert words in result.detail
-        assert len(server.calls) == 1
-
-
-@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"message": 1}', b"[" * 10_000], ids=repr)
-@pytest.mark.parametrize("status", [500, 502, 504], ids=str)
-async def test_an_error_that_ses_may_not_have_written_leaves_the_message_in_doubt(status: int, body: bytes) -> None:
-    async with SesServer(lambda call: Reply(status, body)).running() as server, sender_for(server.url) as opened:
-        (result,) = await opened.send_batch([mail()])
-    assert isinstance(result, Unknown), result
-    assert str(status) in result.detail
-
-
-@pytest.mark.parametrize("prefix", ["com.amazonaws.sesv2#", ""])
-async def test_the_name_of_an_error_may_stand_in_the_body(prefix: str) -> None:
-    answer = Reply(400, {"__type": f"{prefix}TooManyRequestsException:http://x", "Message": "slow"})
-    async with SesServer(lambda call: answer).running() as server, sender_for(server.url) as opened:
-        (result,) = await opened.send_batch([mail()])
-    assert result == Rejected(RejectReason.THROTTLED, True, "SES answered 400 TooManyRequestsException: slow")
-
-
-# Connections that break
-
-
-async def test_nobody_there_is_a_rejection_that_may_be_repeated() -> None:
-    async with SesServer().running() as server:
-        url = server.url
-    async with sender_for(url) as opened:
-        (result,) = await opened.send_batch([mail()])
-        health = await opened.health()
-    assert isinstance(result, Rejected), result
-    assert (result.reason, result.retryable) == (RejectReason.UNAVAILABLE, True)
-    assert not health.ok
-
-
-async def test_a_connection_lost_after_the_request_leaves_the_message_in_doubt() -> None:
-    async with SesServer(lambda call: None).running() as server, sender_for(server.url) as opened:
-        (result,) = await opened.send_batch([mail()])
-        assert isinstance(result, Unknown), result
-        assert len(server.calls) == 1  # and it was not sent again
-
-
-async def test_a_connection_lost_within_an_error_leaves_the_message_in_doubt() -> None:
-    reply = Reply(400, {"message": "x" * 100}, cut=20)
-    async with SesServer(lambda call: reply).running() as server, sender_for(server.url) as opened:
-        (result,) = await opened.send_batch([mail()])
-    assert isinstance(result, Unknown), result
-
-
-async def test_a_connection_lost_within_the_acceptance_is_an_acceptance() -> None:
-    reply = Reply(200, {"MessageId": "0107019-1-000000"}, cut=10)
-    async with SesServer(lambda call: reply).running() as server, sender_for(server.url) as opened:
-        (result,) = await opened.send_batch([mail()])
-    assert result == Accepted("r-1")
-
-
-async def test_no_answer_in_time_leaves_the_message_in_doubt() -> None:
-    async def never() -> None:
-        await asyncio.Event().wait()
-
-    async with SesServer(delay=never).running() as server, sender_for(server.url, timeout=0.2) as opened:
-        (result,) = await opened.send_batch([mail()])
-    assert isinstance(result, Unknown), result
-
-
-async def test_a_kept_connection_that_the_server_closed_costs_nothing() -> None:
-    async with SesServer().running() as server, sender_for(server.url, connections=1) as opened:
-        assert isinstance((await opened.send_batch([mail()]))[0], Accepted)
-        server.drop()
-        await asyncio.sleep(0)
-        assert isinstance((await opened.send_batch([mail()]))[0], Accepted)
-        assert server.connections == 2
-
-
-async def test_calls_are_as_many_at_once_as_there_are_connections() -> None:
-    waiting: list[asyncio.Event] = []
-
-    async def hold() -> None:
-        waiting.append(asyncio.Event())
-        await waiting[-1].wait()
-
-    async with SesServer(delay=hold).running() as server, sender_for(server.url, connections=3) as opened:
-        sending = asyncio.ensure_future(opened.send_batch([mail() for _ in range(7)]))  # noqa: RUF006 - awaited below
-        released = 0
-        while not sending.done():
-            async with asyncio.timeout(10):
-                while len(waiting) < min(7, released + 3):
-                    await asyncio.sleep(0)
-            assert server.connections == 3
-            assert len(server.calls) == min(7, released + 3)
-            waiting[released].set()
-            released += 1
-            if released == 7:
-                await sending
-        assert all(isinstance(result, Accepted) for result in sending.result())
 
 
 # Health

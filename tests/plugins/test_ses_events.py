@@ -14,8 +14,8 @@ from heliograph_channel_ses import SesChannel
 from heliograph_channel_ses.sns import confirmation_url
 from heliograph_channels import ChannelProvider, Forged, ReceiptKind, Received, WebhookRequest
 from heliograph_channels.testing import WebhookContract
+from tests.plugins.ses_sender import sender_for, settings_for
 from tests.plugins.sns_topic import BOUNCE, CERTIFICATE_URL, OUR_ID, SES_ID, TOPIC, Topic, a_key, event
-from tests.plugins.test_ses import sender_for, settings_for
 
 
 class TestSesWebhookContract(WebhookContract):

@@ -10,8 +10,8 @@ from heliograph_channel_smpp.pdu import Command, ShortMessage, Tlv
 from heliograph_channel_smpp.statuses import Status
 from heliograph_channels import Accepted, ReceiptKind, Unknown
 from heliograph_channels.testing import RecordingContext
+from tests.plugins.smpp_sender import THREE_PARTS, dropping, except_for, one, sender_of, silent, sms
 from tests.plugins.smpp_smsc import Smsc, Submit, a_receipt, a_tlv_receipt, from_a_person
-from tests.plugins.test_smpp import THREE_PARTS, dropping, except_for, one, sender_of, silent, sms
 
 
 async def test_a_receipt_is_reported_under_the_id_of_the_answer() -> None:

@@ -17,16 +17,11 @@ from heliograph_channels import Receipt, ReceiptKind, Sender
 from heliograph_channels.testing import RecordingContext
 from tests.plugins import imap_server
 from tests.plugins.imap_server import PASSWORD, USER, ImapServer
-from tests.plugins.smtp_servers import UglyServer, good, make_certificate
+from tests.plugins.smtp_servers import UglyServer, good
 
 FOLDER = Path(__file__).with_name("bounces")
 HARD, SOFT, NOTE = (FOLDER / f"{name}.eml" for name in ("qmail", "postfix-mailbox-full", "absence-note"))
 OUR_ID = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -27,15 +27,10 @@ from heliograph_channels import (
     Unsupported,
 )
 from heliograph_channels.testing import ChannelContract, RecordingContext, a_message
-from tests.plugins.smtp_servers import PASSWORD, USER, RealServer, UglyServer, content_of, make_certificate
+from tests.plugins.smtp_servers import PASSWORD, USER, RealServer, UglyServer, content_of
 from tests.plugins.test_smtp_dkim import DOMAIN, KEYS, pem, verifies
 
 OUR_ID = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @asynccontextmanager
