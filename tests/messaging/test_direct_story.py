@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import grpc
@@ -11,7 +12,7 @@ from heliograph.messaging.v1 import dispatch_pb2, messages_pb2
 from heliograph_channels import Accepted, Rejected, RejectReason
 from heliograph_kit.rpc import reason_of, violations_of
 from tests.messaging.conftest import PARENT, Service, Started, a_batch
-from tests.messaging.direct_calls import BAD, S, serving, to, wait
+from tests.messaging.direct_calls import BAD, Content, S, serving, to, told, wait
 from tests.messaging.segments import AnEndpoint
 
 pytestmark = pytest.mark.integration
@@ -51,6 +52,23 @@ async def test_the_story_of_a_message_tells_every_attempt_and_the_terms_it_was_s
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await service.messages.GetMessage(messages_pb2.GetMessageRequest(name=f"projects/other/messages/{'a' * 32}"))
     assert reason_of(caught.value) == "MESSAGE_NOT_FOUND"
+
+
+async def test_the_longest_addresses_are_sent_to_and_listed_apart(service: Service) -> None:
+    await service.set_up("CUSTOM")
+    # Random, since compression would hide that an index takes no more than 2,704 bytes; the longest differ at their end only.
+    long = secrets.token_urlsafe(3072)[:4095]
+    addresses = [f"{long}a", f"{long}b", "\U0001f600" * 600 + long[:3496]]
+    content = Content(custom_data="{}")
+    answer = await service.messages.SendMessages(
+        to(*addresses, channel="CUSTOM", content=content, wait_for_result=wait())
+    )
+    assert told(answer.messages) == [("SUCCESSFUL", 200, "")] * 3
+    for address in addresses:
+        listed = await service.messages.ListMessages(messages_pb2.ListMessagesRequest(parent=PARENT, address=address))
+        assert [one.address for one in listed.messages] == [address]
+    too_long = await service.messages.SendMessages(to(f"{long}ab", channel="CUSTOM", content=content))
+    assert told(too_long.messages) == [("PERMANENT_FAILURE", 400, "ADDRESS_INVALID")]
 
 
 async def test_messages_are_listed_by_endpoint_and_by_address_the_latest_first(start: Started) -> None:

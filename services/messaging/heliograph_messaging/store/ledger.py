@@ -50,7 +50,7 @@ _INSERT = text(
         direct_recipient)
     SELECT :project, message_id, CAST(:batch AS uuid), position, endpoint_id, user_id, address,
         nullif(address_key, '')::uuid, status, reason, detail, origination, use_case, part_count, chunk, :now, :now,
-        CASE WHEN :direct THEN coalesce(nullif(endpoint_id, ''), nullif(address, '')) END
+        left(CASE WHEN :direct THEN coalesce(nullif(endpoint_id, ''), nullif(address, '')) END, 600)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:positions AS smallint[]), CAST(:endpoint_ids AS text[]),
         CAST(:user_ids AS text[]), CAST(:addresses AS text[]), CAST(:address_keys AS text[]), CAST(:statuses AS text[]),
         CAST(:reasons AS text[]), CAST(:details AS text[]), CAST(:originations AS text[]), CAST(:use_cases AS text[]),

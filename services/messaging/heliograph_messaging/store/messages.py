@@ -112,11 +112,13 @@ _OF_RUN = text(
     f"""{_JOINED} AND b.run_id = :run AND m.message_id > CAST(:after AS uuid)
     AND (:status = '' OR {_STATUS} = :status) ORDER BY m.message_id LIMIT :size"""
 )
+# Rows of before the cut at 600 characters hold the whole recipient.
 _TO_ONE = text(
     f"""{_JOINED} AND m.message_id IN (SELECT unnest(CAST(:ids AS uuid[])) UNION ALL
-        SELECT d.message_id FROM messaging.messages d WHERE d.project = :project AND d.direct_recipient = :recipient
+        SELECT d.message_id FROM messaging.messages d WHERE d.project = :project
+            AND d.direct_recipient IN (left(:recipient, 600), :recipient)
             AND d.create_time <= CAST(:before AS timestamptz))
-    AND m.endpoint_id = :endpoint AND (m.create_time, m.message_id) < (CAST(:before AS timestamptz), CAST(:id AS uuid))
+    AND m.endpoint_id = :endpoint AND (:endpoint <> '' OR m.address = :recipient) AND (m.create_time, m.message_id) < (CAST(:before AS timestamptz), CAST(:id AS uuid))
     AND (:status = '' OR {_STATUS} = :status) ORDER BY m.create_time DESC, m.message_id DESC LIMIT :size"""  # noqa: S608
 )
 # Skips from run to run instead of reading all batches: there is one for every 500 messages.
