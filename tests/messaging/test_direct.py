@@ -20,6 +20,7 @@ from heliograph.messaging.v1 import (
     dispatch_pb2,
     messages_pb2,
     messages_pb2_grpc,
+    origination_pb2,
     templates_pb2,
 )
 from heliograph_channels import Accepted, Rejected, RejectReason, SendResult
@@ -29,6 +30,8 @@ from heliograph_kit.testing import ServiceProcess, eventually
 from heliograph_kit.testing.fixtures import MigratedDatabase
 from heliograph_messaging import main
 from tests.messaging.conftest import PARENT, SECRET, Service, Started, a_batch
+from tests.messaging.numbers import CODE as SHORT
+from tests.messaging.numbers import TEN, announce, make_pool
 from tests.messaging.segments import AnEndpoint, Segments, running
 from tests.messaging.test_crash import set_up
 
@@ -100,6 +103,53 @@ async def test_a_direct_send_is_idempotent_by_request_id(service: Service) -> No
     again.wait_for_result.CopyFrom(wait())
     assert told((await service.messages.SendMessages(again)).messages) == [("SUCCESSFUL", 200, "")] * 2
     assert len(service.scripted.sent) == 2
+
+
+async def test_a_direct_send_names_short_codes_and_pools_that_are_there(service: Service) -> None:
+    await service.set_up("SMS")
+    await announce(service, SHORT, TEN)
+    pool = await make_pool(service, "main", TEN)
+
+    def sms(*addresses: str, **content: Any) -> messages_pb2.SendMessagesRequest:
+        people = [messages_pb2.Recipient(address=address) for address in addresses or ("+12065550123",)]
+        said = Content(sms_body="hi", **content)
+        return messages_pb2.SendMessagesRequest(
+            parent=PARENT, channel="SMS", content=said, recipients=people, wait_for_result=wait()
+        )
+
+    for content, origination in (
+        ({"origination_number": SHORT}, SHORT),
+        ({"origination_pool": pool.name}, TEN),
+        ({"origination_pool": pool.name, "origination_number": SHORT}, SHORT),
+    ):
+        answer = await service.messages.SendMessages(sms(**content))
+        assert told(answer.messages) == [("SUCCESSFUL", 200, "")]
+        assert service.scripted.sent[-1].origination == origination
+    before = await dispatched(service)
+    # The longest and the shortest are well-formed, and not ours: that is the recipient's result.
+    for number in ("123", "12345678"):
+        answer = await service.messages.SendMessages(sms(origination_number=number))
+        assert told(answer.messages)[0][0] == "PERMANENT_FAILURE", number
+    for content, reason in (
+        ({"origination_number": "12"}, "INVALID_ARGUMENT"),
+        ({"origination_number": "123456789"}, "INVALID_ARGUMENT"),
+        ({"origination_pool": "main"}, "INVALID_ARGUMENT"),
+        ({"origination_pool": "projects/other/pools/main"}, "INVALID_ARGUMENT"),
+        ({"origination_pool": f"{PARENT}/pools/a b"}, "INVALID_ARGUMENT"),
+    ):
+        assert await refused(service, sms(**content)) == (BAD, reason, {f"content.{next(iter(content))}"}), content
+    gone = await refused(service, sms(origination_pool=f"{PARENT}/pools/gone"))
+    assert gone[:2] == (grpc.StatusCode.NOT_FOUND, "POOL_NOT_FOUND")
+    await service.numbers.DeletePool(origination_pb2.DeletePoolRequest(name=pool.name))
+    assert (await refused(service, sms(origination_pool=pool.name)))[1] == "POOL_NOT_FOUND"
+    assert await dispatched(service) == before + 2
+
+
+async def test_pools_of_other_channels_are_left_alone(service: Service) -> None:
+    await service.set_up("EMAIL")
+    content = Content(email_subject="Code", email_text="1", origination_pool="main")
+    answer = await service.messages.SendMessages(to("ann@x.com", content=content, wait_for_result=wait()))
+    assert told(answer.messages) == [("SUCCESSFUL", 200, "")]
 
 
 async def test_twins_of_a_request_at_the_same_time_send_once(start: Started) -> None:

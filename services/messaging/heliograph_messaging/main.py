@@ -97,15 +97,17 @@ from heliograph_messaging.store.ledger import Ledger
 from heliograph_messaging.store.marks import MarkStore
 from heliograph_messaging.store.messages import MessageStore
 from heliograph_messaging.store.opt_outs import OptOutStore
-from heliograph_messaging.store.originations import OriginationStore, PoolStore
+from heliograph_messaging.store.originations import OriginationStore
 from heliograph_messaging.store.otps import OtpStore
 from heliograph_messaging.store.receipts import ReceiptStore
 from heliograph_messaging.store.recent import (
     Memory,
     RecentChannels,
+    RecentPools,
     RecentRoutes,
     RecentTemplates,
     WatchedChannels,
+    WatchedPools,
     WatchedRoutes,
     WatchedTemplates,
 )
@@ -154,7 +156,8 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         FileServicer(Files(database, files, clock)),
         "heliograph.messaging.v1.FileService",
     )
-    contents = Contents(database, recent_channels, recent_templates, files, catalogue, cache)
+    recent_pools = RecentPools(memory, database)
+    contents = Contents(database, recent_channels, recent_pools, recent_templates, files, catalogue, cache)
     message_store = MessageStore()
     outcomes = Outcomes(database, message_store)
     runtime.on_close(outcomes.close)
@@ -196,7 +199,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     )
 
     # -- numbers
-    origins, pools, keywords, opt_outs = OriginationStore(), PoolStore(), KeywordStore(), OptOutStore()
+    origins, pools, keywords, opt_outs = OriginationStore(), WatchedPools(memory), KeywordStore(), OptOutStore()
     sms_settings, spending, conversations = SmsSettingsStore(), SpendingStore(), ConversationStore()
     runtime.add_servicer(
         origination_pb2_grpc.add_OriginationServiceServicer_to_server,
