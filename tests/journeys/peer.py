@@ -16,6 +16,7 @@ import grpc
 from heliograph.messaging.v1 import origination_pb2, origination_pb2_grpc, templates_pb2, templates_pb2_grpc
 from heliograph.projects.v1 import projects_pb2, projects_pb2_grpc
 from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc, segments_pb2, segments_pb2_grpc
+from heliograph_kit.keepalive import server_options
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -115,7 +116,8 @@ class Peer(
 @asynccontextmanager
 async def serving(peer: Peer) -> AsyncIterator[Peer]:
     """Serve it on a free port inside of the block."""
-    server = grpc.aio.server()
+    # Services ping on connections that are still, which gRPC's defaults punish.
+    server = grpc.aio.server(options=server_options(10))
     segments_pb2_grpc.add_SegmentServiceServicer_to_server(peer, server)
     audience_pb2_grpc.add_AudienceServiceServicer_to_server(peer, server)
     templates_pb2_grpc.add_TemplateServiceServicer_to_server(peer, server)
