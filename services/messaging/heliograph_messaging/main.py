@@ -219,9 +219,11 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
 
     # -- what comes back
     suppressions, touches = SuppressionStore(), TouchStore()
+    suppression_list = Suppressions(database, suppressions, clock)
+    runtime.add_worker("key suppressions", suppression_list.rekey)
     runtime.add_servicer(
         suppressions_pb2_grpc.add_SuppressionServiceServicer_to_server,
-        SuppressionServicer(Suppressions(database, suppressions, clock)),
+        SuppressionServicer(suppression_list),
         "heliograph.messaging.v1.SuppressionService",
     )
     marks = EndpointMarks(database, MarkStore(), audience)
