@@ -31,6 +31,7 @@ from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.isolation.catalogue import close as close_catalogue
 from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
+from heliograph_messaging.pipeline.erasing import Eraser
 from heliograph_messaging.pipeline.inbound import Inbound
 from heliograph_messaging.pipeline.leases import Leases
 from heliograph_messaging.pipeline.listening import Listening
@@ -73,6 +74,7 @@ from heliograph_messaging.service.phone_numbers import PhoneNumbers
 from heliograph_messaging.service.pools import Pools
 from heliograph_messaging.service.preview import Previews
 from heliograph_messaging.service.provider_settings import ProviderSettings
+from heliograph_messaging.service.retention import Retention
 from heliograph_messaging.service.routes import Routes
 from heliograph_messaging.service.sms_settings import SmsSettings
 from heliograph_messaging.service.suppressions import Suppressions
@@ -339,6 +341,14 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         )
 
     # -- what others say
+    eraser = Eraser(message_store, suppressions)
+    retention = Retention(
+        database,
+        eraser,
+        inbound=timedelta(days=settings.inbound_retention_days),
+        receipts=timedelta(days=settings.receipt_retention_days),
+    )
+    runtime.add_worker("retention", retention.run)
     number_projection = NumberProjection(database, numbers, inbox)
     runtime.add_consumer(
         Consumer(
@@ -367,7 +377,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
             stream="CHANGES",
             durable=ERASURES_CONSUMER,
             subjects=["changes.segments.*.user_erased"],
-            handler=ErasureProjection(database, inbox, outbox).handle,
+            handler=ErasureProjection(database, eraser, inbox, outbox).handle,
             on_dead=inbox.burial(database, ERASURES_CONSUMER),
         )
     )

@@ -61,7 +61,7 @@ _LETTERS = """
         published_at IS NOT NULL AS published, coalesce(refused, '') AS refused
     FROM {schema}.outbox WHERE %(project)s IN ('', project)"""
 _FUNNELS = "SELECT project, run_id, outcome, sum(count)::bigint AS count FROM campaigns.funnel GROUP BY 1, 2, 3"
-_SUPPRESSED = "SELECT project, channel, address, create_time AS since, cause AS why FROM messaging.suppressions"
+_SUPPRESSED = "SELECT project, channel, address, create_time AS since, cause AS why FROM messaging.suppressions WHERE address <> ''"
 _LIST = "CASE WHEN NOT coalesce(self_managed_opt_outs, false) THEN coalesce(opt_out_list, 'Default') END"
 _NUMBERS = f"""
     SELECT n.project, 'originations', n.number, {_LIST}, s.update_time

@@ -62,6 +62,10 @@ _REKEY = text(
     SELECT project, channel, new, address, cause, message_id, detail, added_by, create_time, true FROM gone
     ON CONFLICT DO NOTHING"""
 )
+_FORGET = text(
+    """UPDATE messaging.suppressions SET address = '', detail = '' WHERE project = :project AND channel = :channel
+        AND address_hash = ANY(CAST(:hashes AS uuid[]))"""
+)
 _KEY = text("SELECT key FROM messaging.suppression_keys WHERE id = 1")
 _FIRST = "0" * 32
 
@@ -183,6 +187,13 @@ class SuppressionStore:
             }
             await conn.execute(_REKEY, parameters)
         return len(rows)
+
+    async def forget_addresses(
+        self, conn: AsyncConnection, project: str, channel: str, addresses: Sequence[str]
+    ) -> None:
+        """Empty the entries of addresses: they go on holding, and do not say for whom."""
+        _, parameters = await self._asked(conn, project, channel, addresses)
+        await conn.execute(_FORGET, parameters)
 
     async def _asked(
         self, conn: AsyncConnection, project: str, channel: str, addresses: Sequence[str]

@@ -3,7 +3,7 @@
 from heliograph_messaging.tables.channels import channels, numbers, routes
 from heliograph_messaging.tables.content import files, requests, template_versions, templates
 from heliograph_messaging.tables.edge import endpoint_marks, inbound_messages, otp_sends, otps, tracking_keys
-from heliograph_messaging.tables.ledger import batches, chunks, erased, messages, provider_messages, receipts
+from heliograph_messaging.tables.ledger import batches, chunks, erased, erasures, messages, provider_messages, receipts
 from heliograph_messaging.tables.policy import (
     calendars,
     counted_projects,
@@ -36,6 +36,7 @@ __all__ = [
     "counted_projects",
     "endpoint_marks",
     "erased",
+    "erasures",
     "files",
     "inbound_messages",
     "keywords",
