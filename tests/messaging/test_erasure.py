@@ -194,3 +194,14 @@ def test_nothing_is_forgotten_that_a_provider_may_still_repeat(values: Values, n
     assert getattr(MessagingSettings(**days), name) == 7
     with pytest.raises(ValidationError, match=name):
         MessagingSettings(**{**days, name: 6})
+
+
+async def test_an_endpoint_that_is_called_as_his_address_is_somebody_elses(service: Service) -> None:
+    await written_to(service)
+    called = "UPDATE messaging.messages SET endpoint_id = :ann, direct_recipient = :ann WHERE direct_recipient = :bob"
+    await run(service, called, ann=ANN, bob=BOB)
+    await erase(service)
+    kept = await run(
+        service, "SELECT address, endpoint_id FROM messaging.messages WHERE direct_recipient = :ann", ann=ANN
+    )
+    assert kept == [(BOB, ANN)]

@@ -61,12 +61,12 @@ class Eraser:
     async def _empty(
         self, conn: AsyncConnection, project: str, endpoint_ids: Sequence[str], known: Collection[str]
     ) -> set[str]:
-        ids = await erasing.direct_to(conn, project, endpoint_ids)
+        ids = await erasing.direct_to(conn, project, endpoint_ids, bare=False)
         for endpoint_id in endpoint_ids:
             ids.update(await messages_to(conn, self._messages, project, endpoint_id))
         addresses = {*known, *await erasing.addresses_of(conn, project, ids)}
         # Those that were sent to his address alone.
-        ids.update(await erasing.direct_to(conn, project, addresses))
+        ids.update(await erasing.direct_to(conn, project, addresses, bare=True))
         await erasing.empty_messages(conn, project, ids)
         await erasing.delete_of(conn, project, endpoint_ids, addresses)
         for kind in KINDS:

@@ -15,7 +15,7 @@ AGAIN_AFTER = timedelta(hours=1)
 
 _DIRECT = text(
     """SELECT message_id FROM messaging.messages
-    WHERE project = :project AND direct_recipient = ANY(CAST(:recipients AS text[]))"""
+    WHERE project = :project AND direct_recipient = ANY(CAST(:recipients AS text[])) AND (endpoint_id = '') = :bare"""
 )
 _ADDRESSES = text(
     """SELECT DISTINCT address FROM messaging.messages
@@ -56,9 +56,10 @@ _DUE = text(
 )
 
 
-async def direct_to(conn: AsyncConnection, project: str, recipients: Collection[str]) -> set[str]:
-    """Return the ids of direct messages to endpoints and bare addresses."""
-    rows = await conn.execute(_DIRECT, {"project": project, "recipients": text_array(sorted(recipients))})
+async def direct_to(conn: AsyncConnection, project: str, recipients: Collection[str], *, bare: bool) -> set[str]:
+    """Return the ids of direct messages to bare addresses, or to endpoints: one may be called as another's address."""
+    parameters = {"project": project, "recipients": text_array(sorted(recipients)), "bare": bare}
+    rows = await conn.execute(_DIRECT, parameters)
     return {id.hex for id in rows.scalars()}
 
 
