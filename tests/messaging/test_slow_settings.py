@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from heliograph.messaging.v1 import channels_pb2
 from heliograph_channels import ChannelProvider, Problem
+from heliograph_messaging.contained import settings_problems
 from heliograph_messaging.service import provider_settings
 from heliograph_messaging.service.channels import TRIES
 from tests.messaging.conftest import PARENT, Service
@@ -24,12 +25,11 @@ Meanwhile = Callable[[], Awaitable[object]]
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Meanwhile]:
     """Return what happens, each once and in order, while settings are being looked at."""
     happens: list[Meanwhile] = []
-    check = provider_settings.settings_problems
 
     async def slow(provider: ChannelProvider, settings: Mapping[str, object]) -> Sequence[Problem]:
         if happens:
             await happens.pop(0)()
-        return await check(provider, settings)
+        return await settings_problems(provider, settings)
 
     monkeypatch.setattr(provider_settings, "settings_problems", slow)
     return happens
