@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from heliograph_kit.clock import Clock, HurriedClock, SystemClock
+from heliograph_kit.keepalive import MOST_MINIMUM_SECONDS
 
 PORTS: dict[str, int] = {
     "projects": 7101,
@@ -105,7 +106,10 @@ class ServiceSettings(BaseSettings):
         default=300, ge=1, description="age at which a client connection is asked to reconnect, seconds"
     )
     min_ping_interval_seconds: float = Field(
-        default=10, ge=1, description="clients that send keepalive pings more often are disconnected, seconds"
+        default=10,
+        ge=1,
+        le=MOST_MINIMUM_SECONDS,
+        description="clients that send keepalive pings more often are disconnected, seconds; services send theirs every 30",
     )
     database_pool_size: int = Field(default=10, ge=1, le=200, description="database connections of one process")
     database_prepared_statements: bool = Field(

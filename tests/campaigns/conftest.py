@@ -111,6 +111,7 @@ async def crowd() -> AsyncIterator[Crowd]:
     crowd = Crowd(segments={SEGMENT: people(MEMBERS)})  # type: ignore[abstract]
     crowd.add_template(TEMPLATE, variables=("Attributes.plan", "User.UserAttributes.first"))
     crowd.add_template("projects/shop/templates/text", "SMS")
+    crowd.pools.add("projects/shop/pools/main")
     async with serving(crowd):
         yield crowd
         crowd.gate.set()

@@ -24,11 +24,12 @@ from heliograph_kit.rpc import reason_of, violations_of
 from heliograph_kit.testing import eventually
 from heliograph_kit.testing.fixtures import INTERNAL_SECRET
 from tests.campaigns.builders import SEGMENT, SHOP, a_campaign, a_request, at, content, treatments
-from tests.campaigns.conftest import Service
+from tests.campaigns.conftest import Service, Start
 from tests.campaigns.crowd import Crowd
 from tests.campaigns.post import Post
 
 Status = grpc.StatusCode
+POOL = f"{SHOP}/pools/main"
 
 
 def tomorrow() -> pb.Schedule:
@@ -101,6 +102,26 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
         {"additional_treatments": treatments(20, 20, 20, 20, 20)},
         ("additional_treatments", "TOO_MANY"),
     ),
+    "a bare pool id": (
+        {"channel": "SMS", "content": content("", sms_body="hi", origination_pool="main")},
+        ("content.origination_pool", "INVALID_NAME"),
+    ),
+    "a pool of another project": (
+        {"channel": "SMS", "content": content("", sms_body="hi", origination_pool="projects/other/pools/main")},
+        ("content.origination_pool", "INVALID_NAME"),
+    ),
+    "a short code of 2 digits": (
+        {"channel": "SMS", "content": content("", sms_body="hi", origination_number="12")},
+        ("content.origination_number", "INVALID_NUMBER"),
+    ),
+    "a short code of 9 digits": (
+        {"channel": "SMS", "content": content("", sms_body="hi", origination_number="123456789")},
+        ("content.origination_number", "INVALID_NUMBER"),
+    ),
+    "a pool and nothing to say": (
+        {"channel": "SMS", "content": content("", origination_pool=POOL)},
+        ("content", "CONTENT_MISSING"),
+    ),
     "a negative holdout": ({"holdout_percent": -1}, ("holdout_percent", "OUT_OF_RANGE")),
     "101 percent": (
         {"additional_treatments": treatments(50), "holdout_percent": 51},
@@ -130,6 +151,40 @@ MISSING: dict[str, tuple[dict[str, Any], str]] = {
         "TEMPLATE_UNUSABLE",
     ),
 }
+
+
+MISSING["no such pool"] = (
+    {"channel": "SMS", "content": content("", sms_body="hi", origination_pool=f"{SHOP}/pools/none")},
+    "POOL_UNUSABLE",
+)
+MISSING["no such pool in a treatment"] = (
+    {
+        "channel": "SMS",
+        "content": content("", sms_body="hi", origination_pool=POOL),
+        "additional_treatments": [
+            pb.Treatment(size_percent=1, content=content("", sms_body="hi", origination_pool=f"{SHOP}/pools/none"))
+        ],
+    },
+    "POOL_UNUSABLE",
+)
+
+
+async def test_sms_of_a_campaign_name_pools_and_short_codes(idle: Service, post: Post, start: Start) -> None:
+    treatment = pb.Treatment(size_percent=50, content=content("", sms_body="yo", origination_number="12345"))
+    made = await idle.create(
+        channel="SMS",
+        content=content("", sms_body="hi", origination_pool=POOL),
+        additional_treatments=[treatment],
+    )
+    assert (await idle.get(made.name)).content.origination_pool == POOL
+    assert made.additional_treatments[0].content.origination_number == "12345"
+    await start("worker")
+    await eventually(lambda: sum(len(batch.recipients.ordinals) for batch in post.of(made.name)) == 200)
+    said = {
+        (batch.source.treatment_id, batch.content.origination_pool, batch.content.origination_number)
+        for batch in post.of(made.name)
+    }
+    assert said == {("0", POOL, ""), ("1", "", "12345")}
 
 
 async def test_what_a_campaign_refers_to_must_exist(idle: Service) -> None:

@@ -68,6 +68,12 @@ def treatments(*sizes: int) -> tuple[Treatment, ...]:
         pytest.param(a_draft(holdout_percent=100), id="everybody held out"),
         pytest.param(a_draft(start_time=NOW + timedelta(days=365)), id="a year ahead"),
         pytest.param(a_draft(channel="SMS", content=Content(sms_body="hi")), id="inline SMS"),
+        pytest.param(
+            a_draft(channel="SMS", content=Content(sms_body="hi", origination_number="123")), id="the shortest code"
+        ),
+        pytest.param(
+            a_draft(channel="SMS", content=Content(sms_body="hi", origination_number="12345678")), id="the longest code"
+        ),
         pytest.param(a_draft(content=Content(email_subject="s", email_text="t")), id="inline e-mail"),
         pytest.param(a_draft(channel="CUSTOM", content=Content(custom_data="x" * 5120)), id="the most custom data"),
         pytest.param(a_draft(tags={f"k{n}": "v" for n in range(50)}), id="fifty tags"),

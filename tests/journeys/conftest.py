@@ -95,6 +95,7 @@ async def peer() -> AsyncIterator[Peer]:
     )
     peer.add_template(TEMPLATE, variables=("Attributes.plan", "User.UserAttributes.first"))
     peer.add_template("projects/shop/templates/thanks", "SMS")
+    peer.pools.add("projects/shop/pools/main")
     async with serving(peer):
         yield peer
 

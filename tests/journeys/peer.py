@@ -13,9 +13,10 @@ from typing import Any
 
 import grpc
 
-from heliograph.messaging.v1 import templates_pb2, templates_pb2_grpc
+from heliograph.messaging.v1 import origination_pb2, origination_pb2_grpc, templates_pb2, templates_pb2_grpc
 from heliograph.projects.v1 import projects_pb2, projects_pb2_grpc
 from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc, segments_pb2, segments_pb2_grpc
+from heliograph_kit.keepalive import server_options
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -25,6 +26,7 @@ class Peer(
     segments_pb2_grpc.SegmentServiceServicer,
     audience_pb2_grpc.AudienceServiceServicer,
     templates_pb2_grpc.TemplateServiceServicer,
+    origination_pb2_grpc.OriginationServiceServicer,
     projects_pb2_grpc.ProjectServiceServicer,
 ):
     """What exists: members by segment, templates by name, and the settings of the project."""
@@ -33,6 +35,7 @@ class Peer(
 
     segments: dict[str, list[str]] = field(default_factory=dict)
     templates: dict[str, templates_pb2.Template] = field(default_factory=dict)
+    pools: set[str] = field(default_factory=set)
     snapshots: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     deleted_templates: set[str] = field(default_factory=set)
@@ -72,6 +75,11 @@ class Peer(
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such template")
         return self.templates[request.name]
 
+    async def GetPool(self, request: origination_pb2.GetPoolRequest, context: Context) -> origination_pb2.Pool:
+        if request.name not in self.pools:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such pool")
+        return origination_pb2.Pool(name=request.name)
+
     async def FreezeSegment(
         self, request: audience_pb2.FreezeSegmentRequest, context: Context
     ) -> audience_pb2.Snapshot:
@@ -108,10 +116,12 @@ class Peer(
 @asynccontextmanager
 async def serving(peer: Peer) -> AsyncIterator[Peer]:
     """Serve it on a free port inside of the block."""
-    server = grpc.aio.server()
+    # Services ping on connections that are still, which gRPC's defaults punish.
+    server = grpc.aio.server(options=server_options(10))
     segments_pb2_grpc.add_SegmentServiceServicer_to_server(peer, server)
     audience_pb2_grpc.add_AudienceServiceServicer_to_server(peer, server)
     templates_pb2_grpc.add_TemplateServiceServicer_to_server(peer, server)
+    origination_pb2_grpc.add_OriginationServiceServicer_to_server(peer, server)
     projects_pb2_grpc.add_ProjectServiceServicer_to_server(peer, server)
     peer.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()

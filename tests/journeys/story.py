@@ -34,6 +34,7 @@ def the_journey(**changes: Any) -> pb.Journey:
     split.true_activity, split.false_activity = "thanks", "again"
     journey.activities["thanks"].message.channel = "SMS"
     journey.activities["thanks"].message.template = "projects/shop/templates/thanks"
+    journey.activities["thanks"].message.origination_pool = "projects/shop/pools/main"
     journey.activities["again"].message.channel = "EMAIL"
     journey.activities["again"].message.template = TEMPLATE
     journey.MergeFrom(pb.Journey(**changes))

@@ -95,7 +95,31 @@ def test_limits_of_a_journey(draft: Draft, reason: str | None) -> None:
         ),
         pytest.param(Message("SMS", origination_number="+15550100"), None, None, id="a number"),
         pytest.param(
-            Message("SMS", origination_number="5550100"), ".message.origination_number", "INVALID_NUMBER", id="no plus"
+            Message("SMS", origination_number="2065550100"),
+            ".message.origination_number",
+            "INVALID_NUMBER",
+            id="no plus",
+        ),
+        pytest.param(Message("SMS", origination_number="123"), None, None, id="a short code of 3 digits"),
+        pytest.param(Message("SMS", origination_number="12345678"), None, None, id="a short code of 8 digits"),
+        pytest.param(
+            Message("SMS", origination_number="12"), ".message.origination_number", "INVALID_NUMBER", id="2 digits"
+        ),
+        pytest.param(
+            Message("SMS", origination_number="123456789"),
+            ".message.origination_number",
+            "INVALID_NUMBER",
+            id="9 digits",
+        ),
+        pytest.param(Message("SMS", origination_pool="projects/shop/pools/main"), None, None, id="a pool"),
+        pytest.param(
+            Message("SMS", origination_pool="main"), ".message.origination_pool", "INVALID_NAME", id="a bare pool id"
+        ),
+        pytest.param(
+            Message("SMS", origination_pool="projects/other/pools/main"),
+            ".message.origination_pool",
+            "INVALID_NAME",
+            id="a strange pool",
         ),
         pytest.param(Wait(wait_for=timedelta(days=365)), None, None, id="365 days"),
         pytest.param(Wait(wait_for=timedelta(days=365, microseconds=1)), ".wait.wait_for", "OUT_OF_RANGE", id="longer"),

@@ -98,6 +98,8 @@ async def test_the_whole_story(journeys: Stub, mailroom: Mailroom, clock: Manual
     assert metrics.completed_count == inside
     await eventually(lambda: len(mailroom.sent("again")) == inside - 5)
     assert mailroom.sent("thanks") == people[:5]
+    pools = {one.content.origination_pool for one in mailroom.batches if one.source.activity_id == "thanks"}
+    assert pools == {"projects/shop/pools/main"}
     assert mailroom.sent("again") == people[5:]
 
     async def over() -> bool:
@@ -291,6 +293,7 @@ async def test_a_publication_with_errors_names_all_of_them_and_changes_nothing(j
         pytest.param("version", "SEGMENT_UNUSABLE", "start_condition.segment.segment", id="a missing segment version"),
         pytest.param("template", "TEMPLATE_UNUSABLE", "activities[hello].message.template", id="a missing template"),
         pytest.param("channel", "TEMPLATE_UNUSABLE", "activities[hello].message.template", id="a template for SMS"),
+        pytest.param("pool", "POOL_UNUSABLE", "activities[thanks].message.origination_pool", id="a missing pool"),
     ],
 )
 async def test_what_a_journey_uses_must_exist(journeys: Stub, change: str, reason: str, field: str) -> None:
@@ -301,6 +304,8 @@ async def test_what_a_journey_uses_must_exist(journeys: Stub, change: str, reaso
         journey.start_condition.segment.segment_version = 2
     elif change == "template":
         journey.activities["hello"].message.template = "projects/shop/templates/gone"
+    elif change == "pool":
+        journey.activities["thanks"].message.origination_pool = "projects/shop/pools/gone"
     else:
         journey.activities["hello"].message.template = "projects/shop/templates/thanks"
     name = (await created(journeys, journey)).name

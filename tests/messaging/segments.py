@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc
+from heliograph_kit.keepalive import server_options
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Segments(audience_pb2_grpc.AudienceServiceServicer):
 @asynccontextmanager
 async def running(segments: Segments) -> AsyncIterator[str]:
     """Serve on a free port and yield the address."""
-    server = grpc.aio.server()
+    # Services ping on connections that are still, which gRPC's defaults punish.
+    server = grpc.aio.server(options=server_options(10))
     audience_pb2_grpc.add_AudienceServiceServicer_to_server(segments, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

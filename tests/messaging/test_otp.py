@@ -252,7 +252,13 @@ async def test_what_is_wrong_with_a_code_request_is_refused_with_every_violation
         "channel", "entity_id", "request_id", "validity_period",
     }  # fmt: skip
     assert await refused(origination="+12065550199") == {"origination"}
+    # No short code, none of ours, and one of ours.
+    for number in ("12", "123456789", "54321"):
+        assert await refused(origination=number) == {"origination"}
     assert not service.scripted.sent
+    await announce(service, "12345", "READY", 2)
+    assert (await service.otps.SendOTP(asked(origination="12345"))).message.status == D.DELIVERY_STATUS_SUCCESSFUL
+    assert service.scripted.sent[-1].origination == "12345"
     answer = await service.otps.SendOTP(asked(destination="+491711234567", origination="Shop"))
     assert answer.message.status == D.DELIVERY_STATUS_SUCCESSFUL
 

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 
 import grpc
 import pytest
+from sqlalchemy import text
 
 from heliograph.messaging.v1 import dispatch_pb2, messages_pb2, suppressions_pb2
 from heliograph_channels import Receipt, ReceiptKind
+from heliograph_kit.ids import derived_ids
 from heliograph_kit.rpc import reason_of, violations_of
 from heliograph_kit.testing import eventually
 from heliograph_messaging.service.suppressions import MAX_ADDRESSES
+from heliograph_messaging.store.suppressions import SuppressionStore, keyed_hashes, plain_hashes
 from tests.messaging.conftest import PARENT, Service, a_batch
 
 pytestmark = pytest.mark.integration
@@ -132,3 +135,73 @@ async def test_the_most_addresses_fit_into_one_call(service: Service) -> None:
         )
     )
     assert answer.added_count == MAX_ADDRESSES
+
+
+_BEFORE = text(
+    """INSERT INTO messaging.suppressions (project, channel, address_hash, address, cause, detail, added_by, create_time)
+    SELECT 'shop', 'EMAIL', hash::uuid, address, 'COMPLAINT', '', 'messaging', now()
+    FROM unnest(CAST(:hashes AS text[]), CAST(:addresses AS text[])) AS x (hash, address)"""
+)
+
+
+async def entries(service: Service) -> dict[str, tuple[str, bool]]:
+    async with service.runtime.database.transaction() as conn:
+        query = text("SELECT address, address_hash::text AS hash, keyed FROM messaging.suppressions")
+        return {row.address: (row.hash.replace("-", ""), row.keyed) for row in await conn.execute(query)}
+
+
+async def test_entries_of_before_there_was_a_key_go_on_being_obeyed(service: Service) -> None:
+    await service.set_up("EMAIL")
+    stub, parent = service.suppressions, f"{PARENT}/channels/EMAIL"
+    # By their own words, as code of before wrote them.
+    addresses = ["p0@example.com", "p1@example.com", "p2@example.com", "p3@example.com"]
+    hashes = derived_ids(("suppression", "shop", "EMAIL"), addresses)
+    async with service.runtime.database.transaction() as conn:
+        await conn.execute(_BEFORE, {"hashes": hashes[:3], "addresses": addresses[:3]})
+    add = suppressions_pb2.AddSuppressionsRequest(parent=parent, addresses=["p0@EXAMPLE.com", "p3@example.com"])
+    assert (await stub.AddSuppressions(add)).added_count == 1
+    remove = suppressions_pb2.RemoveSuppressionsRequest(parent=parent, addresses=["p2@example.com"])
+    assert (await stub.RemoveSuppressions(remove)).removed_count == 1
+
+    async def sent(run: str) -> list[str]:
+        await service.dispatch(a_batch(addresses, run_id=run))
+        await service.done(4, run)
+        return [row.address for row in await service.rows(run) if row.reason != "SUPPRESSED"]
+
+    assert await sent("before") == ["p2@example.com"]
+    # Code of before that still ran wrote one of them again.
+    async with service.runtime.database.transaction() as conn:
+        await conn.execute(_BEFORE, {"hashes": hashes[3:], "addresses": addresses[3:]})
+    store = SuppressionStore()
+    for left in (2, 1, 0):
+        async with service.runtime.database.transaction() as conn:
+            assert await store.rekey(conn, 2) == left
+    found = await entries(service)
+    assert {address: keyed for address, (_, keyed) in found.items()} == dict.fromkeys(
+        ["p0@example.com", "p1@example.com", "p3@example.com"], True
+    )
+    assert not {hash for hash, _ in found.values()} & set(hashes)
+    assert await sent("after") == ["p2@example.com"]
+    listed = await stub.ListSuppressions(suppressions_pb2.ListSuppressionsRequest(parent=parent))
+    assert {one.address: one.cause for one in listed.suppressions} == {
+        "p0@example.com": suppressions_pb2.SUPPRESSION_CAUSE_COMPLAINT,
+        "p1@example.com": suppressions_pb2.SUPPRESSION_CAUSE_COMPLAINT,
+        "p3@example.com": suppressions_pb2.SUPPRESSION_CAUSE_MANUAL,
+    }
+
+
+async def test_who_does_not_have_the_key_cannot_find_an_address_that_he_guesses(service: Service) -> None:
+    stub, parent = service.suppressions, f"{PARENT}/channels/EMAIL"
+    await stub.AddSuppressions(suppressions_pb2.AddSuppressionsRequest(parent=parent, addresses=["p0@example.com"]))
+    hash, keyed = (await entries(service))["p0@example.com"]
+    assert keyed
+    assert hash not in plain_hashes("shop", "EMAIL", ["p0@example.com"])
+    async with service.runtime.database.transaction() as conn:
+        key = bytes((await conn.execute(text("SELECT key FROM messaging.suppression_keys"))).scalar_one())
+    assert len(key) == 32
+    assert keyed_hashes(key, "shop", "EMAIL", ["p0@EXAMPLE.com"]) == [hash]
+    others = (
+        keyed_hashes(key, "other", "EMAIL", ["p0@example.com"]),
+        keyed_hashes(key, "shop", "SMS", ["p0@example.com"]),
+    )
+    assert [hash] not in others

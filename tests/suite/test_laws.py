@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from heliograph_suite.check.evidence import CapSeen, Evidence, LedgerRow, Letter, Planned, Stop, Told
+from heliograph_suite.check.evidence import (
+    CapSeen,
+    Evidence,
+    LedgerRow,
+    Letter,
+    OptedOut,
+    Planned,
+    Sender,
+    Stop,
+    Told,
+)
 from heliograph_suite.check.laws import GRACE_SECONDS, judge
 
 pytestmark = pytest.mark.unit
@@ -128,6 +138,58 @@ def test_a_doubt_that_a_receipt_ended_counts_as_it_was_told() -> None:
 )
 def test_nothing_is_handed_over_after_a_stop(since: datetime, laws: list[str]) -> None:
     assert broken(evidence(stops=[Stop("shop", "EMAIL", "a@x.com", since, "COMPLAINT")])) == laws
+
+
+ANN, OURS = "+13125550001", "+12065550100"
+SECOND = timedelta(seconds=1)
+NUMBER = Sender("shop", "originations", OURS, "Ads", NOON - timedelta(days=1))
+POOL = Sender("shop", "pools", "main", "Ads", None)
+OUT = OptedOut("shop", "Ads", ANN, NOON - SECOND)
+
+
+@pytest.mark.parametrize(
+    ("out", "sender", "row", "plan", "laws"),
+    [
+        (OUT, NUMBER, {}, {}, ["O4"]),
+        (replace(OUT, since=NOON), NUMBER, {}, {}, []),
+        (replace(OUT, since=NOON + SECOND), NUMBER, {}, {}, []),
+        (replace(OUT, until=NOON + SECOND), NUMBER, {}, {}, ["O4"]),
+        (replace(OUT, until=NOON), NUMBER, {}, {}, []),
+        (replace(OUT, opt_out_list="Default"), NUMBER, {}, {}, []),
+        (replace(OUT, project="other"), NUMBER, {}, {}, []),
+        (replace(OUT, number="+13125550002"), NUMBER, {}, {}, []),
+        (OUT, replace(NUMBER, opt_out_list=None), {}, {}, []),
+        (OUT, replace(NUMBER, since=NOON), {}, {}, ["O4"]),
+        (OUT, replace(NUMBER, since=NOON + SECOND), {}, {}, []),
+        (OUT, NUMBER, {"channel": "VOICE"}, {}, []),
+        (OUT, NUMBER, SKIPPED | {"call_started": NOON}, {}, []),
+        (OUT, NUMBER, {}, {"automatic": True}, []),
+        (OUT, NUMBER, {}, {"message_id": "m2"}, []),
+        (OUT, POOL, {"origination": "Shop"}, {"pool": "main"}, ["O4"]),
+        (OUT, replace(POOL, id="gone"), {"origination": "Shop"}, {"pool": "main"}, []),
+        (OUT, POOL, {"origination": "Shop"}, {}, []),
+        (replace(OUT, opt_out_list="Default"), POOL, {"origination": "Shop"}, {}, ["O4"]),
+        (OUT, NUMBER, {}, {"pool": "main"}, ["O4"]),
+    ],
+    ids=[
+        "on the list before", "in the same moment", "afterwards", "came off it afterwards", "came off it before",
+        "on another list", "in another project", "somebody else", "self-managed", "set up before",
+        "set up anew afterwards", "a call", "skipped", "the answer to a keyword", "no plan any more",
+        "a sender id of a pool", "a pool that is gone", "a sender id of no pool", "a sender id, on the default list",
+        "a number of a pool",
+    ],
+)  # fmt: skip
+def test_no_sms_to_who_is_on_the_opt_out_list_of_its_sender(
+    out: OptedOut, sender: Sender, row: dict[str, Any], plan: dict[str, Any], laws: list[str]
+) -> None:
+    found = Evidence(
+        [a_plan(**plan)],
+        [a_row(**{"channel": "SMS", "address": ANN, "origination": OURS, **row})],
+        [Told("m1", row.get("status", "ACCEPTED"))],
+        senders=[sender],
+        opted_out=[out],
+    )
+    assert broken(found, over=False) == laws
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import grpc
 
 from heliograph_kit.auth import InternalTokens
 from heliograph_kit.deadline import remaining_seconds
+from heliograph_kit.keepalive import PING_EVERY, client_options
 from heliograph_kit.rpc.tracing import MadeCall
 
 # Generic in the type stubs only; at run time they take no parameters.
@@ -28,8 +29,6 @@ else:
 
 # A stream of pages may run long; it still ends some day, when its reader has gone without saying so.
 STREAM_TIMEOUT = timedelta(hours=1)
-
-KEEPALIVE_SECONDS = 30
 
 _SERVICE_CONFIG = json.dumps(
     {
@@ -60,6 +59,7 @@ def channel(
     timeout: timedelta = timedelta(seconds=10),
     caller: str = "tests",
     max_message_bytes: int = 16 * 1024 * 1024,
+    ping_every: timedelta = PING_EVERY,
 ) -> grpc.aio.Channel:
     """Open a channel; nothing is dialled before the first call.
 
@@ -73,6 +73,7 @@ def channel(
         timeout: deadline of a call that does not set one.
         caller: name of the calling service in the internal token.
         max_message_bytes: largest message, both ways.
+        ping_every: how often a connection that is still is tried; the server has to take that.
     """
     interceptors = _interceptors(_Outgoing(tokens, key, timeout, caller))
     return grpc.aio.insecure_channel(
@@ -82,10 +83,7 @@ def channel(
             ("grpc.enable_retries", 1),
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
-            ("grpc.keepalive_timeout_ms", 10_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.max_pings_without_data", 0),
+            *client_options(ping_every),
             # A service that was restarted should be found again in a second, not after the default of two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),

@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
+from heliograph_kit.keepalive import server_options
 from heliograph_kit.rpc.access import AccessGuard, BearerCheck
 from heliograph_kit.rpc.health import Health
 from heliograph_kit.rpc.interceptors import CallInterceptor
@@ -107,7 +108,6 @@ class RpcServer:
         self._server = None
 
     def _options(self) -> list[tuple[str, int]]:
-        ping = int(self._limits.min_ping_interval_seconds * 1000)
         size = self._limits.max_message_bytes
         return [
             # Two servers on one port would share its calls silently; a taken port has to be an error.
@@ -118,10 +118,5 @@ class RpcServer:
             ("grpc.max_send_message_length", size + 64 * 1024),
             # Connections end now and then, so that clients spread over servers that came later.
             ("grpc.max_connection_age_ms", int(self._limits.max_connection_age_seconds * 1000)),
-            ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            # The default forbids pings more often than every five minutes and answers GOAWAY "too_many_pings".
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", ping),
-            ("grpc.http2.max_ping_strikes", 2),
+            *server_options(self._limits.min_ping_interval_seconds),
         ]

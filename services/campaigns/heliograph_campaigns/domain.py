@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COHORTS = 100
@@ -76,6 +77,7 @@ class Content:
     from_address: str = ""
     sms_body: str = ""
     origination_number: str = ""
+    origination_pool: str = ""
     custom_data: str = ""
     further: str = ""
 
@@ -240,6 +242,9 @@ def _check_content(content: Content, channel: str, path: str, complain: Complain
             "must not be negative; 0 means the active version",
             "OUT_OF_RANGE",
         )
+    if channel == "SMS" and content.origination_number and not _NUMBER.fullmatch(content.origination_number):
+        words = "must be a number in E.164 form (+12065550100) or a short code of 3 to 8 digits"
+        complain(f"{path}.origination_number", words, "INVALID_NUMBER")
     if len(content.custom_data.encode()) > MAX_CUSTOM_DATA_BYTES:
         complain(
             f"{path}.custom_data",

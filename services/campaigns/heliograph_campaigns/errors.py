@@ -36,6 +36,15 @@ class TemplateUnusable(FailedPrecondition):
         super().__init__(f"the template cannot be used: {why}", subject=template, template=template)
 
 
+class PoolUnusable(FailedPrecondition):
+    """A pool that the campaign's SMS are to leave from is missing."""
+
+    reason = "POOL_UNUSABLE"
+
+    def __init__(self, pool: str) -> None:
+        super().__init__("the pool cannot be used: it does not exist", subject=pool, pool=pool)
+
+
 class CampaignNotEditable(FailedPrecondition):
     """Only a scheduled or paused campaign can be changed."""
 

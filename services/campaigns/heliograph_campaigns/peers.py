@@ -1,4 +1,4 @@
-"""The other services as campaigns needs them: segments for the audience, messaging for templates, projects for limits."""
+"""The other services as campaigns needs them: segments for the audience, messaging for templates and pools, projects for limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
-from heliograph.messaging.v1 import templates_pb2, templates_pb2_grpc
+from heliograph.messaging.v1 import origination_pb2, origination_pb2_grpc, templates_pb2, templates_pb2_grpc
 from heliograph.projects.v1 import projects_pb2, projects_pb2_grpc
 from heliograph.segments.v1 import (
     audience_pb2,
@@ -15,7 +15,7 @@ from heliograph.segments.v1 import (
     segments_pb2_grpc,
 )
 from heliograph_campaigns.domain import Content, Inherited, Limits, QuietTime
-from heliograph_campaigns.errors import SegmentUnusable, TemplateUnusable
+from heliograph_campaigns.errors import PoolUnusable, SegmentUnusable, TemplateUnusable
 
 # A page of a large audience may take a while when the machine is busy; without an end a lost peer would hold the run.
 _STREAM_SECONDS = 3_600.0
@@ -30,6 +30,7 @@ class Peers:
         self._segments = segments_pb2_grpc.SegmentServiceStub(segments)
         self._audience = audience_pb2_grpc.AudienceServiceStub(segments)
         self._templates = templates_pb2_grpc.TemplateServiceStub(messaging)
+        self._originations = origination_pb2_grpc.OriginationServiceStub(messaging)
         self._projects = projects_pb2_grpc.ProjectServiceStub(projects)
 
     async def inherited(self, project: str) -> Inherited:
@@ -60,9 +61,16 @@ class Peers:
         return version or found.version
 
     async def check_content(self, channel: str, content: Content) -> None:
-        """Look at a treatment's template. Raises TemplateUnusable."""
+        """Look at a treatment's template and pool. Raises TemplateUnusable, PoolUnusable."""
         if content.template:
             await self._template(content, channel)
+        if channel == "SMS" and content.origination_pool:
+            try:
+                await self._originations.GetPool(origination_pb2.GetPoolRequest(name=content.origination_pool))
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    raise PoolUnusable(content.origination_pool) from error
+                raise
 
     async def freeze(self, segment: str, version: int, snapshot_id: str) -> str:
         """Freeze a segment; the same id gives the same snapshot. Raises SegmentUnusable."""

@@ -40,7 +40,7 @@ class References(Protocol):
         ...
 
     async def check_content(self, channel: str, content: domain.Content) -> None:
-        """Look at a treatment's template. Raises TemplateUnusable."""
+        """Look at a treatment's template and pool. Raises TemplateUnusable, PoolUnusable."""
         ...
 
 
@@ -89,7 +89,7 @@ class Campaigns:
 
         Raises:
             InvalidArgument: with everything that is wrong.
-            SegmentUnusable, TemplateUnusable: what it refers to is missing.
+            SegmentUnusable, TemplateUnusable, PoolUnusable: what it refers to is missing.
             RequestIdReused: the request id belongs to another request.
         """
         if request_id and (done := await self._answered(project, request_id, fingerprint)):
@@ -143,7 +143,7 @@ class Campaigns:
         """Change what a campaign says while it has not started.
 
         Raises:
-            CampaignNotFound, CampaignNotEditable, StaleEtag, InvalidArgument, SegmentUnusable, TemplateUnusable.
+            CampaignNotFound, CampaignNotEditable, StaleEtag, InvalidArgument, SegmentUnusable, TemplateUnusable, PoolUnusable.
         """
         before = await self.get(project, campaign_id)
         _check_editable(before, etag)
@@ -344,12 +344,13 @@ def _check(project: str, draft: Draft, now: datetime, *, under: str) -> None:
 
 def _references(draft: Draft) -> list[tuple[str, str, str]]:
     found = [("segment", draft.segment, "segments")]
-    if draft.content.template:
-        found.append(("content.template", draft.content.template, "templates"))
-    for number, treatment in enumerate(draft.additional_treatments):
-        if treatment.content.template:
-            path = f"additional_treatments[{number}].content.template"
-            found.append((path, treatment.content.template, "templates"))
+    paths = ["content", *(f"additional_treatments[{n}].content" for n in range(len(draft.additional_treatments)))]
+    contents = [draft.content, *(treatment.content for treatment in draft.additional_treatments)]
+    for path, content in zip(paths, contents, strict=True):
+        if content.template:
+            found.append((f"{path}.template", content.template, "templates"))
+        if draft.channel == "SMS" and content.origination_pool:
+            found.append((f"{path}.origination_pool", content.origination_pool, "pools"))
     return found
 
 

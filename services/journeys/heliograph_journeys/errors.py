@@ -101,3 +101,9 @@ class StaleEtag(Aborted):
     def __init__(self) -> None:
         """Say what to do."""
         super().__init__("the journey changed since you read it; read it again and repeat the change")
+
+
+class PoolUnusable(JourneyNotReady):
+    """Nothing is wrong with the journey but a pool that SMS are to leave from, which does not exist."""
+
+    reason = "POOL_UNUSABLE"

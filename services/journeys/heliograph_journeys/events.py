@@ -126,6 +126,7 @@ def dispatch(
             template_version=template_version,
             from_address=message.from_address,
             origination_number=message.origination_number,
+            origination_pool=message.origination_pool,
         ),
         recipients=recipients,
         policy=policy(run.draft),

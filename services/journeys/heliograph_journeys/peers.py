@@ -1,4 +1,4 @@
-"""The other services as journeys needs them: segments for the audience, messaging for templates."""
+"""The other services as journeys needs them: segments for the audience, messaging for templates and pools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from heliograph.messaging.v1 import templates_pb2, templates_pb2_grpc
+from heliograph.messaging.v1 import origination_pb2, origination_pb2_grpc, templates_pb2, templates_pb2_grpc
 from heliograph.projects.v1 import projects_pb2, projects_pb2_grpc
 from heliograph.segments.v1 import audience_pb2, audience_pb2_grpc, segments_pb2, segments_pb2_grpc
 from heliograph_journeys.domain.journey import Inherited, Limits, QuietTime
@@ -55,6 +55,7 @@ class Peers:
         self._segments = segments_pb2_grpc.SegmentServiceStub(segments)
         self._audience = audience_pb2_grpc.AudienceServiceStub(segments)
         self._templates = templates_pb2_grpc.TemplateServiceStub(messaging)
+        self._originations = origination_pb2_grpc.OriginationServiceStub(messaging)
         self._projects = projects_pb2_grpc.ProjectServiceStub(projects)
         self._active_seconds = active_seconds
         self._monotonic = monotonic
@@ -70,6 +71,16 @@ class Peers:
                 return False
             raise
         return version <= found.version
+
+    async def has_pool(self, pool: str) -> bool:
+        """Tell whether a pool of numbers exists."""
+        try:
+            await self._originations.GetPool(origination_pb2.GetPoolRequest(name=pool))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
 
     async def template(self, name: str, version: int) -> Template | None:
         """Return a template, None when there is none; version 0 asks for the active one."""

@@ -21,6 +21,7 @@ from heliograph_journeys.errors import (
     JourneyNotPublishable,
     JourneyNotReady,
     JourneyRunning,
+    PoolUnusable,
     RunNotFound,
     SegmentUnusable,
     StaleEtag,
@@ -47,6 +48,10 @@ class References(Protocol):
 
     async def has_segment(self, segment: str, version: int) -> bool:
         """Tell whether a segment exists."""
+        ...
+
+    async def has_pool(self, pool: str) -> bool:
+        """Tell whether a pool of numbers exists."""
         ...
 
     async def template(self, name: str, version: int) -> Template | None:
@@ -278,6 +283,10 @@ class Journeys:
             if not isinstance(activity.does, Message):
                 continue
             path = field_of(id_, activity.does)
+            pool = activity.does.origination_pool if activity.does.channel == "SMS" else ""
+            field = f"{path}.origination_pool"
+            if pool and field not in malformed and not await self._references.has_pool(pool):
+                found.append(Finding(field, "POOL_UNUSABLE", "there is no such pool"))
             if {f"{path}.template", f"{path}.channel", f"{path}.template_version"} & malformed:
                 continue
             template = await self._references.template(activity.does.template, activity.does.template_version)
@@ -343,5 +352,7 @@ def _require_ready(name: str, found: Sequence[Finding]) -> None:
         raise SegmentUnusable(name, violations)
     if reasons == {"TEMPLATE_UNUSABLE"}:
         raise TemplateUnusable(name, violations)
+    if reasons == {"POOL_UNUSABLE"}:
+        raise PoolUnusable(name, violations)
     if errors:
         raise JourneyNotReady(name, violations)

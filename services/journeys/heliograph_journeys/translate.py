@@ -165,6 +165,7 @@ def _doing(activity: journeys_pb2.Activity, path: str, violations: Violations) -
                 template_version=message.template_version,
                 from_address=message.from_address,
                 origination_number=message.origination_number,
+                origination_pool=message.origination_pool,
                 next=message.next_activity,
             )
         case "wait":
@@ -224,6 +225,7 @@ def _activity(activity: Activity) -> journeys_pb2.Activity:
                     template_version=message.template_version,
                     from_address=message.from_address,
                     origination_number=message.origination_number,
+                    origination_pool=message.origination_pool,
                     next_activity=message.next,
                 )
             )

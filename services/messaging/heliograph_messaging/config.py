@@ -123,6 +123,19 @@ class MessagingSettings(ServiceSettings):
         "good; unset makes and stores one",
     )
     tracking_days: int = Field(default=730, ge=1, le=3650, description="how long tracked links lead on, days")
+    inbound_retention_days: int = Field(
+        default=90,
+        ge=7,
+        le=3650,
+        description="how long messages of people are kept, days; one that its provider repeats later is taken for new",
+    )
+    receipt_retention_days: int = Field(
+        default=180,
+        ge=7,
+        le=3650,
+        description="how long receipts are kept, with address and program of who opened or clicked, days; one that its "
+        "provider repeats later is applied again",
+    )
     webhook_timeout_seconds: float = Field(
         default=10,
         ge=0.1,

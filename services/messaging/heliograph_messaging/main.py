@@ -31,13 +31,14 @@ from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.isolation.catalogue import close as close_catalogue
 from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
+from heliograph_messaging.pipeline.erasing import Eraser
 from heliograph_messaging.pipeline.inbound import Inbound
 from heliograph_messaging.pipeline.leases import Leases
 from heliograph_messaging.pipeline.listening import Listening
 from heliograph_messaging.pipeline.marks import EndpointMarks
 from heliograph_messaging.pipeline.opted_out import OptOutCheck
 from heliograph_messaging.pipeline.pacing import Pacing
-from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck
+from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck, Uncounted
 from heliograph_messaging.pipeline.receipts import Receipts
 from heliograph_messaging.pipeline.setup import BatchSetup
 from heliograph_messaging.pipeline.simulated import SimulatedLanes
@@ -73,6 +74,7 @@ from heliograph_messaging.service.phone_numbers import PhoneNumbers
 from heliograph_messaging.service.pools import Pools
 from heliograph_messaging.service.preview import Previews
 from heliograph_messaging.service.provider_settings import ProviderSettings
+from heliograph_messaging.service.retention import Retention
 from heliograph_messaging.service.routes import Routes
 from heliograph_messaging.service.sms_settings import SmsSettings
 from heliograph_messaging.service.suppressions import Suppressions
@@ -97,15 +99,17 @@ from heliograph_messaging.store.ledger import Ledger
 from heliograph_messaging.store.marks import MarkStore
 from heliograph_messaging.store.messages import MessageStore
 from heliograph_messaging.store.opt_outs import OptOutStore
-from heliograph_messaging.store.originations import OriginationStore, PoolStore
+from heliograph_messaging.store.originations import OriginationStore
 from heliograph_messaging.store.otps import OtpStore
 from heliograph_messaging.store.receipts import ReceiptStore
 from heliograph_messaging.store.recent import (
     Memory,
     RecentChannels,
+    RecentPools,
     RecentRoutes,
     RecentTemplates,
     WatchedChannels,
+    WatchedPools,
     WatchedRoutes,
     WatchedTemplates,
 )
@@ -154,7 +158,8 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         FileServicer(Files(database, files, clock)),
         "heliograph.messaging.v1.FileService",
     )
-    contents = Contents(database, recent_channels, recent_templates, files, catalogue, cache)
+    recent_pools = RecentPools(memory, database)
+    contents = Contents(database, recent_channels, recent_pools, recent_templates, files, catalogue, cache)
     message_store = MessageStore()
     outcomes = Outcomes(database, message_store)
     runtime.on_close(outcomes.close)
@@ -196,7 +201,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     )
 
     # -- numbers
-    origins, pools, keywords, opt_outs = OriginationStore(), PoolStore(), KeywordStore(), OptOutStore()
+    origins, pools, keywords, opt_outs = OriginationStore(), WatchedPools(memory), KeywordStore(), OptOutStore()
     sms_settings, spending, conversations = SmsSettingsStore(), SpendingStore(), ConversationStore()
     runtime.add_servicer(
         origination_pb2_grpc.add_OriginationServiceServicer_to_server,
@@ -216,9 +221,11 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
 
     # -- what comes back
     suppressions, touches = SuppressionStore(), TouchStore()
+    suppression_list = Suppressions(database, suppressions, clock)
+    runtime.add_worker("key suppressions", suppression_list.rekey)
     runtime.add_servicer(
         suppressions_pb2_grpc.add_SuppressionServiceServicer_to_server,
-        SuppressionServicer(Suppressions(database, suppressions, clock)),
+        SuppressionServicer(suppression_list),
         "heliograph.messaging.v1.SuppressionService",
     )
     marks = EndpointMarks(database, MarkStore(), audience)
@@ -305,7 +312,9 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
             paying,
         ]
     )
-    calls = Calls(database, ledger, door, paying, conversations, marks, outbox, inbox, clock, settings)
+    calls = Calls(
+        database, ledger, door, paying, Uncounted(touches), conversations, marks, outbox, inbox, clock, settings
+    )
     pacing = Pacing(database, TurnStore(), clock)
     pipeline = Pipeline(database, ledger, leases, setup, door, calls, pacing, inbox, clock, settings)
     for message_class, concurrency in (
@@ -334,6 +343,14 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         )
 
     # -- what others say
+    eraser = Eraser(message_store, suppressions)
+    retention = Retention(
+        database,
+        eraser,
+        inbound=timedelta(days=settings.inbound_retention_days),
+        receipts=timedelta(days=settings.receipt_retention_days),
+    )
+    runtime.add_worker("retention", retention.run)
     number_projection = NumberProjection(database, numbers, inbox)
     runtime.add_consumer(
         Consumer(
@@ -362,7 +379,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
             stream="CHANGES",
             durable=ERASURES_CONSUMER,
             subjects=["changes.segments.*.user_erased"],
-            handler=ErasureProjection(database, inbox, outbox).handle,
+            handler=ErasureProjection(database, eraser, inbox, outbox).handle,
             on_dead=inbox.burial(database, ERASURES_CONSUMER),
         )
     )

@@ -17,7 +17,7 @@ from heliograph_kit.inbox import Inbox
 from heliograph_kit.outbox import Outbox
 from heliograph_messaging.domain.origination import Number
 from heliograph_messaging.events import erasure_done
-from heliograph_messaging.store import erased, touches
+from heliograph_messaging.pipeline.erasing import Eraser
 from heliograph_messaging.store.channels import NumberStore, forget_project
 from heliograph_messaging.store.marks import NewMark
 
@@ -74,16 +74,17 @@ class ProjectProjection:
 
 
 class ErasureProjection:
-    """Remembers the endpoints of erased users, so that nothing that waits is sent to them."""
+    """Erases users whom segments has erased."""
 
-    def __init__(self, database: Database, inbox: Inbox, outbox: Outbox) -> None:
-        """Take the database, what remembers applied messages, and the announcements."""
+    def __init__(self, database: Database, eraser: Eraser, inbox: Inbox, outbox: Outbox) -> None:
+        """Take the database, what erases, what remembers applied messages, and the announcements."""
+        self._eraser = eraser
         self._database = database
         self._inbox = inbox
         self._outbox = outbox
 
     async def handle(self, deliveries: Sequence[Delivery]) -> None:
-        """Note the endpoints of each announcement and answer it; safe to repeat.
+        """Erase the user of each announcement and answer it; safe to repeat.
 
         Raises:
             CannotEverWork: a payload is no UserErased.
@@ -95,8 +96,7 @@ class ErasureProjection:
                 raise CannotEverWork("not a UserErased") from error
             async with self._database.transaction() as conn:
                 await self._inbox.first_seen(conn, ERASURES_CONSUMER, [delivery.id])
-                await erased.add(conn, delivery.project, asked.ordinals)
-                await touches.erase(conn, delivery.project, asked.ordinals)
+                await self._eraser.erase(conn, delivery.project, asked.erasure, asked.endpoint_ids, asked.ordinals)
                 await self._outbox.add(conn, erasure_done(delivery.project, asked.erasure, delivery.id))
 
 

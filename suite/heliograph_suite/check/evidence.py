@@ -31,6 +31,10 @@ class Planned:
     time_zone: str
     caps: tuple[CapSeen, ...]
     quiet: tuple[str, str] | None
+    pool: str = ""
+    """The id of the pool it was to leave from, where no number was named beside it."""
+    automatic: bool = False
+    """The answer to a keyword, which goes to people who opted out too."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class LedgerRow:
     call_state: str
     call_started: datetime | None
     provider: str
+    origination: str = ""
 
     @property
     def way(self) -> tuple[str, str, str]:
@@ -102,6 +107,31 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Sender:
+    """A number (`kind` originations) or a pool (`pools`) as it is set up now, and since when; None: since ever.
+
+    `opt_out_list` is None where somebody else looks after opt-outs.
+    """
+
+    project: str
+    kind: str
+    id: str
+    opt_out_list: str | None
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class OptedOut:
+    """A number that was on an opt-out list since an instant and until another one (None: it still is)."""
+
+    project: str
+    opt_out_list: str
+    number: str
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that was found."""
 
@@ -118,3 +148,5 @@ class Evidence:
     """Ids in the event log; None: it was not given."""
     funnels: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
     """What campaigns counted, by (project, run) and outcome."""
+    senders: Sequence[Sender] = ()
+    opted_out: Sequence[OptedOut] = ()

@@ -9,6 +9,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from heliograph_suite.check.evidence import CapSeen, Evidence, LedgerRow, Planned
+from heliograph_suite.check.opt_outs import opted_out
 
 TERMINAL = frozenset({"ACCEPTED", "DELIVERED", "FAILED", "SKIPPED", "IN_DOUBT"})
 # Refused before the caps, so not a target (pinpoint-1 4.5).
@@ -144,6 +145,8 @@ def order_of_truth(evidence: Evidence) -> Iterator[Finding]:
         one = planned.get(row.message_id)
         if one is not None and one.quiet and _is_quiet(one.quiet, one.time_zone, row.call_started):
             yield Finding("O4", row.message_id, f"was handed over in quiet time of {one.time_zone}")
+    for row, words in opted_out(evidence, planned):
+        yield Finding("O4", row.message_id, words)
     yield from _caps(evidence, planned)
 
 

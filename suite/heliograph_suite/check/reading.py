@@ -15,7 +15,17 @@ from psycopg.rows import namedtuple_row
 
 from heliograph.messaging.v1 import dispatch_pb2, events_pb2
 from heliograph_kit.ids import derived_id
-from heliograph_suite.check.evidence import CapSeen, Evidence, LedgerRow, Letter, Planned, Stop, Told
+from heliograph_suite.check.evidence import (
+    CapSeen,
+    Evidence,
+    LedgerRow,
+    Letter,
+    OptedOut,
+    Planned,
+    Sender,
+    Stop,
+    Told,
+)
 
 _CLASSES = {
     dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL: "transactional",
@@ -41,7 +51,7 @@ _ROWS = """
         b.finish_time IS NOT NULL AS finished,
         extract(epoch FROM b.lease_until - clock_timestamp())::float8 AS lease_left,
         coalesce(c.state, '') AS call_state, c.start_time AS call_started,
-        coalesce(nullif(c.provider, ''), b.provider) AS provider
+        coalesce(nullif(c.provider, ''), b.provider) AS provider, m.origination
     FROM messaging.messages m
     JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id
     LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
@@ -51,7 +61,17 @@ _LETTERS = """
         published_at IS NOT NULL AS published, coalesce(refused, '') AS refused
     FROM {schema}.outbox WHERE %(project)s IN ('', project)"""
 _FUNNELS = "SELECT project, run_id, outcome, sum(count)::bigint AS count FROM campaigns.funnel GROUP BY 1, 2, 3"
-_SUPPRESSED = "SELECT project, channel, address, create_time AS since, cause AS why FROM messaging.suppressions"
+_SUPPRESSED = "SELECT project, channel, address, create_time AS since, cause AS why FROM messaging.suppressions WHERE address <> ''"
+_LIST = "CASE WHEN NOT coalesce(self_managed_opt_outs, false) THEN coalesce(opt_out_list, 'Default') END"
+_NUMBERS = f"""
+    SELECT n.project, 'originations', n.number, {_LIST}, s.update_time
+    FROM messaging.numbers n
+    LEFT JOIN messaging.origination_settings s ON s.project = n.project AND s.number = n.number"""  # noqa: S608
+_POOLS = f"SELECT project, 'pools', id, {_LIST}, update_time FROM messaging.pools"  # noqa: S608
+# Of those that came off a list by a word of theirs it is not known when.
+_OPTED_OUT = """
+    SELECT project, list, number, greatest(noted_at, opt_out_time), CASE WHEN NOT opted_out THEN removed_at END
+    FROM messaging.opted_out_numbers WHERE opted_out OR removed_at > greatest(noted_at, opt_out_time)"""
 _FUNNEL_OUTCOMES = frozenset({"TARGETED", "ACCEPTED", "FAILED", "SKIPPED", "IN_DOUBT"})
 
 
@@ -75,6 +95,11 @@ def collect(
             told=told,
             letters=letters,
             stops=[Stop(*row) for row in _optional(conn, "messaging.suppressions", _SUPPRESSED)],
+            senders=[
+                *(Sender(*row) for row in _optional(conn, "messaging.origination_settings", _NUMBERS)),
+                *(Sender(*row) for row in _optional(conn, "messaging.pools", _POOLS)),
+            ],
+            opted_out=[OptedOut(*row) for row in _optional(conn, "messaging.opted_out_numbers", _OPTED_OUT)],
             sent=None if journals is None else _sent(journals),
             knows_ids=_knowing(conn),
             in_log=log_ids,
@@ -119,6 +144,8 @@ def _planned(batch: dispatch_pb2.DispatchBatch) -> Iterator[Planned]:
         CapSeen(_SCOPES[cap.scope], cap.limit, cap.window.ToTimedelta().total_seconds()) for cap in policy.caps
     )
     quiet = (policy.quiet_time.start, policy.quiet_time.end) if policy.HasField("quiet_time") else None
+    content = batch.content
+    pool = "" if content.origination_number else content.origination_pool.rpartition("/")[2]
     for position, address in enumerate(page.addresses):
         endpoint = page.endpoint_ids[position] if page.endpoint_ids else ""
         who = endpoint or f"address:{address}"
@@ -134,6 +161,8 @@ def _planned(batch: dispatch_pb2.DispatchBatch) -> Iterator[Planned]:
             page.time_zones[position] if page.time_zones else "",
             caps,
             quiet,
+            pool,
+            batch.automatic_reply,
         )
 
 

@@ -141,25 +141,6 @@ async def test_a_call_that_outlasts_the_grace_is_cut(bench: Bench) -> None:
         await call_
 
 
-async def test_frequent_pings_of_our_clients_are_not_punished(bench: Bench) -> None:
-    """With gRPC's defaults a server answers such pings with GOAWAY too_many_pings after a few seconds."""
-    address = await bench.serve(limits=Limits(min_ping_interval_seconds=0.05))
-    channel = grpc.aio.insecure_channel(
-        address,
-        options=[
-            ("grpc.keepalive_time_ms", 100),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.max_pings_without_data", 0),
-            ("grpc.use_local_subchannel_pool", 1),
-        ],
-    )
-    async with channel:
-        await channel.channel_ready()
-        await asyncio.sleep(1.2)
-        assert channel.get_state() is grpc.ChannelConnectivity.READY
-        assert await call(EchoStub(channel), "Public", EchoRequest(text="still here")) == ["still here"]
-
-
 async def test_connections_that_age_cause_no_errors(bench: Bench) -> None:
     stub = EchoStub(bench.open(await bench.serve(limits=Limits(max_connection_age_seconds=1))))
     give_up = time.monotonic() + 2.5

@@ -35,7 +35,7 @@ CHANNELS = ("EMAIL", "SMS")
 _NOT_OF_SMS = frozenset({"OPENED", "COMPLAINED"})
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _ID = re.compile(r"[A-Za-z0-9]{1,100}")
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}")
 _DOES = {
     "MESSAGE": "message",
     "WAIT": "wait",
@@ -169,7 +169,11 @@ def _message(does: Message, path: str, project: str) -> Iterator[Finding]:
     if len(does.from_address) > 320:
         yield Finding(f"{path}.from_address", "TOO_LONG", "must have at most 320 characters")
     if does.origination_number and not _NUMBER.fullmatch(does.origination_number):
-        yield Finding(f"{path}.origination_number", "INVALID_NUMBER", "must be a number in E.164 form: +15550100")
+        words = "must be a number in E.164 form, +15550100, or a short code of 3 to 8 digits"
+        yield Finding(f"{path}.origination_number", "INVALID_NUMBER", words)
+    if does.origination_pool and not _is_name(does.origination_pool, project, "pools"):
+        words = "must have the form projects/{project}/pools/{id}, in the project of the journey"
+        yield Finding(f"{path}.origination_pool", "INVALID_NAME", words)
 
 
 def _split(does: ConditionalSplit, path: str, draft: Draft) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ class Message:
     template_version: int = 0
     from_address: str = ""
     origination_number: str = ""
+    origination_pool: str = ""
     next: str = ""
     type: Literal["MESSAGE"] = "MESSAGE"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ US_ORDER = ("SHORT_CODE", "TEN_DLC", "TOLL_FREE")
 PARTS_PER_SECOND = {"SHORT_CODE": 100.0, "TEN_DLC": 1.0, "TOLL_FREE": 3.0, "LONG_CODE": 10.0, "SIMULATOR": 100.0}
 """What a number may send when the registry tells nothing else (pinpoint-2 3.2)."""
 TRANSACTIONAL = "TRANSACTIONAL"
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}")
 _ONLY_US = ("TEN_DLC", "TOLL_FREE")
 _SHOWN = 3
 _NONE = "NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND"
@@ -264,6 +266,13 @@ class Originations:
             return ": it has none"
         rest = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
         return f": {', '.join(told[:_SHOWN])}{rest}"
+
+
+def number_problem(number: str) -> str | None:
+    """Say why SMS can leave from no number that is written so, or None: E.164, or a short code of 3 to 8 digits."""
+    if _NUMBER.fullmatch(number):
+        return None
+    return "must be a number in E.164 form (+12065550100) or a short code of 3 to 8 digits"
 
 
 def _serves(number: Number, country: str) -> bool:

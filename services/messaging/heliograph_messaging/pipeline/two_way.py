@@ -107,8 +107,8 @@ class TwoWay:
         heard = await self._heard(conn, project, messages)
         if not heard:
             return
+        await self._obey(conn, project, provider, heard)
         now = self._clock.now()
-        await self._obey(conn, project, provider, heard, now)
         await self._answer(conn, project, provider, heard, now)
         await self._outbox.add(conn, *_told(project, provider, heard))
 
@@ -134,9 +134,7 @@ class TwoWay:
             for place, message in enumerate(ours)
         ]
 
-    async def _obey(
-        self, conn: AsyncConnection, project: str, provider: str, heard: Sequence[_Heard], now: datetime
-    ) -> None:
+    async def _obey(self, conn: AsyncConnection, project: str, provider: str, heard: Sequence[_Heard]) -> None:
         """Opt out and in, in the order in which it was written."""
         ordered = sorted(
             (one for one in heard if one.meant.action in (Action.OPT_OUT, Action.OPT_IN)),
@@ -151,7 +149,7 @@ class TwoWay:
             out = {person: one.message.time for person, one in last if one.meant.action is Action.OPT_OUT}
             back = {person: one.message.time for person, one in last if one.meant.action is Action.OPT_IN}
             if out:
-                await self._opt_outs.opt_out(conn, project, name, out, by=BY, end_user=True, now=now)
+                await self._opt_outs.opt_out(conn, project, name, out, by=BY, end_user=True, clock=self._clock)
             if back:
                 await self._opt_outs.opt_in(conn, project, name, back)
         left = [one for one in ordered if one.meant.action is Action.OPT_OUT and one.answers]

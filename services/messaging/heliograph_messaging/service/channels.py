@@ -17,6 +17,8 @@ from heliograph_messaging.service.provider_settings import ProviderSettings
 from heliograph_messaging.store.channels import ChannelStore, StoredChannel
 
 MAX_FROM_ADDRESS = 320
+TRIES = 5
+"""How often a change is made again over what somebody else wrote meanwhile."""
 T = TypeVar("T")
 
 
@@ -77,7 +79,7 @@ class Channels:
             InvalidArgument: no such kind, or a bad sender address.
             ProviderUnknown, ChannelSettingsInvalid: as the plugin says.
             SecretKeyMissing: there are secrets and no key to store them under.
-            Aborted: somebody changed it at the same time.
+            Aborted: others changed it each time it was about to be written.
         """
         found = Violations()
         if kind not in KINDS:
@@ -87,33 +89,42 @@ class Channels:
             if value is not None and kind != "EMAIL":
                 found.add(f"channel.{name}", "is for the channel EMAIL only", "INVALID_ARGUMENT")
         found.check()
-        async with self._database.transaction() as conn:
-            present = await self._store.get(conn, project, kind, lock=True)
-            chosen = change.provider or (present.provider if present else "")
-            provider = self._settings.provider(kind, chosen, field="channel.provider")
-            settings, names, sealed = await self._settings.settle(
-                project, kind, provider, change.settings, present, field="channel.settings"
-            )
-            now = self._clock.now()
-            channel = StoredChannel(
-                project=project,
-                kind=kind,
-                provider=provider.name,
-                settings=settings,
-                secrets=sealed,
-                secret_names=names,
-                from_address=_first(change.from_address, present.from_address if present else ""),
-                enabled=_first(change.enabled, present.enabled if present else False),
-                version=present.version + 1 if present else 1,
-                create_time=present.create_time if present else now,
-                update_time=now,
-                updated_by=by,
-                open_tracking=change.tracking.get("open_tracking", present.open_tracking if present else None),
-                click_tracking=change.tracking.get("click_tracking", present.click_tracking if present else None),
-            )
-            if not await self._store.put(conn, channel):
-                raise Aborted("the channel was set up by somebody else at the same time; read it and try again")
-        return channel
+        for _ in range(TRIES):
+            async with self._database.transaction() as conn:
+                present = await self._store.get(conn, project, kind)
+            # A plugin may take seconds to look at them: nobody's connection and no lock waits for it.
+            channel = await self._changed(project, kind, change, present, by=by)
+            async with self._database.transaction() as conn:
+                current = await self._store.get(conn, project, kind, lock=True)
+                if _version(current) == _version(present) and await self._store.put(conn, channel):
+                    return channel
+        raise Aborted("the channel is being changed by somebody else; read it and try again")
+
+    async def _changed(
+        self, project: str, kind: str, change: ChannelChange, present: StoredChannel | None, *, by: str
+    ) -> StoredChannel:
+        chosen = change.provider or (present.provider if present else "")
+        provider = self._settings.provider(kind, chosen, field="channel.provider")
+        settings, names, sealed = await self._settings.settle(
+            project, kind, provider, change.settings, present, field="channel.settings"
+        )
+        now = self._clock.now()
+        return StoredChannel(
+            project=project,
+            kind=kind,
+            provider=provider.name,
+            settings=settings,
+            secrets=sealed,
+            secret_names=names,
+            from_address=_first(change.from_address, present.from_address if present else ""),
+            enabled=_first(change.enabled, present.enabled if present else False),
+            version=present.version + 1 if present else 1,
+            create_time=present.create_time if present else now,
+            update_time=now,
+            updated_by=by,
+            open_tracking=change.tracking.get("open_tracking", present.open_tracking if present else None),
+            click_tracking=change.tracking.get("click_tracking", present.click_tracking if present else None),
+        )
 
     async def disable(self, project: str, kind: str, *, by: str) -> StoredChannel:
         """Switch a channel off; safe to repeat.
@@ -132,6 +143,10 @@ class Channels:
             )
             await self._store.put(conn, channel)
         return channel
+
+
+def _version(channel: StoredChannel | None) -> int:
+    return channel.version if channel else 0
 
 
 def _first(given: T | None, otherwise: T) -> T:

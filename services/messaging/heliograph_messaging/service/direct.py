@@ -84,6 +84,7 @@ class DirectSends:
         Raises:
             InvalidArgument, TemplateDoesNotCompile, InvalidName: every violation.
             TemplateNotFound: a content names a template that is not there.
+            PoolNotFound: SMS are to leave from a pool that is not there.
             RequestIdReused: the request id belongs to another request.
             Unavailable: endpoints are to be looked up and segments does not answer.
         """
@@ -121,6 +122,8 @@ class DirectSends:
         prepared = await self._prepared(direct)
         if (mail := direct.contents.get("EMAIL")) is not None:
             await self._contents.check_files(direct.project, mail, at=direct.content_field("EMAIL"))
+        if (sms := direct.contents.get("SMS")) is not None:
+            await self._contents.check_pool(direct.project, sms)
         endpoints = Endpoints(await self._endpoints(direct, prepared))
         wanted = judge(direct, endpoints, ways)
         bad: dict[tuple[str, str], str] = {}

@@ -10,20 +10,22 @@ from heliograph.messaging.v1.dispatch_pb2 import MessageContent
 from heliograph_channels import ChannelProvider, Kind, email_problem, phone_problem
 from heliograph_kit.database import Database
 from heliograph_kit.errors import InvalidArgument, Violation
-from heliograph_kit.names import parse_name
+from heliograph_kit.names import InvalidName, parse_name
 from heliograph_messaging.contained import likely_address_problems
 from heliograph_messaging.content import ContentCache, NoContent, Prepared
 from heliograph_messaging.domain.handlebars import DoesNotCompile
 from heliograph_messaging.domain.inline import EmailSettings, inline_problems
 from heliograph_messaging.domain.limits import MAX_EMAIL_CHARACTERS, MAX_SMS_CHARACTERS
+from heliograph_messaging.domain.origination import number_problem
 from heliograph_messaging.domain.recipients import PUSH_PLATFORMS
 from heliograph_messaging.domain.results import Result, refused
 from heliograph_messaging.errors import TemplateDoesNotCompile, TemplateNotFound
+from heliograph_messaging.number_errors import PoolNotFound
 from heliograph_messaging.pipeline.lanes import reaches
 from heliograph_messaging.service.channels import bare_address
 from heliograph_messaging.service.files import check_sizes, files_problems
 from heliograph_messaging.store.files import FileStore
-from heliograph_messaging.store.recent import RecentChannels, RecentTemplates
+from heliograph_messaging.store.recent import RecentChannels, RecentPools, RecentTemplates
 from heliograph_messaging.translate import read_inline
 
 _OUT, _LARGE, _ADDRESS = "INVALID_ARGUMENT", "TEMPLATE_TOO_LARGE", "ADDRESS_INVALID"
@@ -45,9 +47,22 @@ def problems(project: str, channel: str, content: MessageContent) -> list[Violat
         found += [Violation(*problem) for problem in files_problems(project, content)]
         if content.from_address and (words := _mailbox_problem(content.from_address)):
             found.append(Violation("from_address", words, _ADDRESS))
-    if content.origination_number and (words := phone_problem(content.origination_number)):
-        found.append(Violation("origination_number", words, _ADDRESS))
+    if content.origination_number:
+        check = number_problem if channel == "SMS" else phone_problem
+        if words := check(content.origination_number):
+            found.append(Violation("origination_number", words, _ADDRESS))
+    if channel == "SMS" and content.origination_pool:
+        found += _pool_problems(project, content.origination_pool)
     return found
+
+
+def _pool_problems(project: str, pool: str) -> Sequence[Violation]:
+    try:
+        if parse_name(pool, "pools", field="origination_pool").project == project:
+            return ()
+    except InvalidName as error:
+        return error.violations
+    return InvalidName("origination_pool", f"projects/{project}/pools/{{pool}}").violations
 
 
 def _mailbox_problem(address: str) -> str | None:
@@ -82,12 +97,13 @@ class Way:
 
 
 class Contents:
-    """Looks up channels and templates, at most once a second each, and compiles what is said."""
+    """Looks up channels, pools and templates, at most once a second each, and compiles what is said."""
 
     def __init__(
         self,
         database: Database,
         channels: RecentChannels,
+        pools: RecentPools,
         templates: RecentTemplates,
         files: FileStore,
         catalogue: Mapping[str, ChannelProvider],
@@ -96,6 +112,7 @@ class Contents:
         """Take the stores, the plugins and the compiled content."""
         self._database = database
         self._channels = channels
+        self._pools = pools
         self._templates = templates
         self._files = files
         self._catalogue = catalogue
@@ -119,6 +136,16 @@ class Contents:
                 for field, one in zip(fields, error.violations, strict=True)
             ]
             raise InvalidArgument(found) from error
+
+    async def check_pool(self, project: str, content: MessageContent) -> None:
+        """Check that the pool that SMS are to leave from is there.
+
+        Raises:
+            PoolNotFound: it is not.
+        """
+        name = content.origination_pool
+        if name and not await self._pools.exists(project, parse_name(name, "pools").id):
+            raise PoolNotFound(name)
 
     async def way(self, project: str, kind: str) -> Way:
         """Return how messages leave through a channel. Direct e-mail goes even while it is switched off (pinpoint-2 1.3)."""

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from heliograph_kit.database import Database
 from heliograph_kit.names import format_name
 from heliograph_messaging.errors import MessageNotFound
-from heliograph_messaging.pipeline.plan import message_id
+from heliograph_messaging.pipeline.erasing import messages_to
 from heliograph_messaging.store.messages import Count, LedgerMessage, MessageStore, StoredAttempt, StoredReceipt
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{32}")
@@ -69,26 +67,14 @@ class Messages:
     ) -> Sequence[LedgerMessage]:
         """Return messages to an endpoint, or to a bare address, the latest first, behind `before`.
 
-        Direct sends have an index. What campaigns and journeys send needs none: the id of a message follows from its run
-        and its endpoint, so it is looked for in each run of the project.
+        Direct sends have an index.
         """
         async with self._database.transaction() as conn:
-            ids = await self._ids_of(conn, project, endpoint_id) if endpoint_id else []
+            ids = await messages_to(conn, self._store, project, endpoint_id) if endpoint_id else []
             return await self._store.to_one(
                 conn, project, endpoint_id=endpoint_id, address=address, ids=ids, status=status, before=before,
                 size=size,
             )  # fmt: skip
-
-    async def _ids_of(self, conn: AsyncConnection, project: str, endpoint_id: str) -> list[str]:
-        found: list[str] = []
-        runs, occurrence = await self._store.runs(conn, project), 0
-        while runs:
-            ids = {message_id(run, activity, endpoint_id, occurrence): (run, activity) for run, activity in runs}
-            there = await self._store.there(conn, project, list(ids))
-            found += there
-            # Whoever was written to once by an activity may have been written to again.
-            runs, occurrence = [ids[id] for id in there], occurrence + 1
-        return found
 
     async def counts(self, project: str, run_id: str, *, treatment_id: str, activity_id: str) -> Sequence[Count]:
         """Count the messages of a run by status, reason, treatment and activity."""

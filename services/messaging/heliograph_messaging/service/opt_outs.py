@@ -122,11 +122,11 @@ class OptOuts:
             OptOutListNotFound: there is no such list.
         """
         _check_numbers(numbers)
-        now = self._clock.now()
+        times = dict.fromkeys(numbers, self._clock.now())
         async with self._database.transaction() as conn:
             await self._has(conn, project, list_id)
-            times = dict.fromkeys(numbers, now)
-            return len(await self._store.opt_out(conn, project, list_id, times, by=by, end_user=False, now=now))
+            added = await self._store.opt_out(conn, project, list_id, times, by=by, end_user=False, clock=self._clock)
+            return len(added)
 
     async def get(self, project: str, list_id: str, number: str) -> OptedOut:
         """Return a number on a list.

@@ -23,6 +23,7 @@ from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_kit.streams import dispatch_subject
 from heliograph_kit.telemetry import counter
 from heliograph_messaging.domain import otp
+from heliograph_messaging.domain.origination import number_problem
 from heliograph_messaging.domain.otp import Wish
 from heliograph_messaging.domain.results import Result, refused
 from heliograph_messaging.pipeline.page import recipients_of
@@ -113,7 +114,7 @@ class Otps:
         async with self._database.transaction() as conn:
             if (kept := await self._kept(conn, asked)) is not None:
                 return kept
-            if asked.origination and not phone_problem(asked.origination):
+            if asked.origination and not number_problem(asked.origination):
                 await self._check_owned(conn, asked, found)
         found.check()
         way = await self._contents.way(asked.project, "SMS")
@@ -204,8 +205,8 @@ def _violations(asked: Asked) -> Violations:
         found.add(problem.field, problem.words, "INVALID_ARGUMENT")
     if words := phone_problem(asked.destination):
         found.add("destination", words, "ADDRESS_INVALID")
-    if phone_problem(asked.origination) and not otp.is_sender_id(asked.origination):
-        found.add("origination", "must be a number in E.164 form or a sender id", "ADDRESS_INVALID")
+    if number_problem(asked.origination) and not otp.is_sender_id(asked.origination):
+        found.add("origination", "must be a number in E.164 form, a short code or a sender id", "ADDRESS_INVALID")
     if len(asked.request_id) > MAX_REQUEST_ID:
         found.add("request_id", f"must have at most {MAX_REQUEST_ID} characters", "INVALID_ARGUMENT")
     for name, id in (("entity_id", asked.entity_id), ("template_id", asked.template_id)):
@@ -220,7 +221,7 @@ def _batch(asked: Asked, code: str, run_id: str, now: datetime) -> dispatch_pb2.
         # The brand is the caller's: what looks like a variable in it is none.
         sms_body="{{Text}}", sms_message_type=contents_pb2.SMS_MESSAGE_TYPE_TRANSACTIONAL, sms_entity_id=asked.entity_id, sms_template_id=asked.template_id,
     )  # fmt: skip
-    if phone_problem(asked.origination):
+    if number_problem(asked.origination):
         content.from_address = asked.origination
     else:
         content.origination_number = asked.origination

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import Aborted, Violations
@@ -15,6 +17,7 @@ from heliograph_kit.names import format_name
 from heliograph_messaging.contained import health_of
 from heliograph_messaging.errors import ChannelNotFound, RouteNotFound, TooManyRoutes
 from heliograph_messaging.providers import CannotOpen, Senders
+from heliograph_messaging.service.channels import TRIES
 from heliograph_messaging.service.provider_settings import ProviderSettings
 from heliograph_messaging.store.channels import ChannelStore
 from heliograph_messaging.store.routes import Route, RouteStore, StoredRoute, main_route, seal_of
@@ -94,39 +97,58 @@ class Routes:
             ProviderUnknown, ChannelSettingsInvalid, SecretKeyMissing, Aborted: as for a channel.
         """
         _check(id, change)
-        async with self._database.transaction() as conn:
-            # The channel's row is what concurrent changes of its routes wait for.
-            if await self._channels.get(conn, project, kind, lock=True) is None:
-                raise ChannelNotFound(format_name(project, "channels", kind))
-            present = await self._store.get(conn, project, kind, id)
-            if present is None and len(await self._store.of_channel(conn, project, kind)) >= MAX_ROUTES:
-                raise TooManyRoutes(format_name(project, "channels", kind), MAX_ROUTES)
-            chosen = change.provider or (present.provider if present else "")
-            provider = self._settings.provider(kind, chosen, field="route.provider")
-            settings, names, sealed = await self._settings.settle(
-                project, seal_of(kind, id), provider, change.settings, present, field="route.settings"
-            )
-            now = self._clock.now()
-            before = present.priority if present else DEFAULT_PRIORITY
-            route = StoredRoute(
-                project=project,
-                kind=kind,
-                id=id,
-                provider=provider.name,
-                settings=settings,
-                secrets=sealed,
-                secret_names=names,
-                priority=before if change.priority is None else change.priority,
-                enabled=change.enabled if change.enabled is not None else bool(present and present.enabled),
-                # Not from 1: a route deleted and made again must not look like its old self to a worker.
-                version=present.version + 1 if present else int(now.timestamp() * 1000),
-                create_time=present.create_time if present else now,
-                update_time=now,
-                updated_by=by,
-            )
-            if not await self._store.put(conn, route):
-                raise Aborted("the route was changed by somebody else at the same time; read it and try again")
-        return route
+        for _ in range(TRIES):
+            async with self._database.transaction() as conn:
+                present = await self._present(conn, project, kind, id, lock=False)
+            # A plugin may take seconds to look at them: nobody's connection and no lock waits for it.
+            route = await self._changed(project, kind, id, change, present, by=by)
+            async with self._database.transaction() as conn:
+                current = await self._present(conn, project, kind, id, lock=True)
+                if _version(current) == _version(present) and await self._store.put(conn, route):
+                    return route
+        raise Aborted("the route is being changed by somebody else; read it and try again")
+
+    async def _present(
+        self, conn: AsyncConnection, project: str, kind: str, id: str, *, lock: bool
+    ) -> StoredRoute | None:
+        """Return a route that may be changed, None when it may be made; the channel's row is what changes wait for.
+
+        Raises:
+            ChannelNotFound, TooManyRoutes: it may not.
+        """
+        if await self._channels.get(conn, project, kind, lock=lock) is None:
+            raise ChannelNotFound(format_name(project, "channels", kind))
+        present = await self._store.get(conn, project, kind, id)
+        if present is None and len(await self._store.of_channel(conn, project, kind)) >= MAX_ROUTES:
+            raise TooManyRoutes(format_name(project, "channels", kind), MAX_ROUTES)
+        return present
+
+    async def _changed(
+        self, project: str, kind: str, id: str, change: RouteChange, present: StoredRoute | None, *, by: str
+    ) -> StoredRoute:
+        chosen = change.provider or (present.provider if present else "")
+        provider = self._settings.provider(kind, chosen, field="route.provider")
+        settings, names, sealed = await self._settings.settle(
+            project, seal_of(kind, id), provider, change.settings, present, field="route.settings"
+        )
+        now = self._clock.now()
+        before = present.priority if present else DEFAULT_PRIORITY
+        return StoredRoute(
+            project=project,
+            kind=kind,
+            id=id,
+            provider=provider.name,
+            settings=settings,
+            secrets=sealed,
+            secret_names=names,
+            priority=before if change.priority is None else change.priority,
+            enabled=change.enabled if change.enabled is not None else bool(present and present.enabled),
+            # Not from 1: a route deleted and made again must not look like its old self to a worker.
+            version=present.version + 1 if present else int(now.timestamp() * 1000),
+            create_time=present.create_time if present else now,
+            update_time=now,
+            updated_by=by,
+        )
 
     async def delete(self, project: str, kind: str, id: str) -> StoredRoute:
         """Delete a route.
@@ -171,6 +193,10 @@ def _check(id: str, change: RouteChange) -> None:
     if change.priority is not None and not 1 <= change.priority <= MAX_PRIORITY:
         found.add("route.priority", f"must be 1 to {MAX_PRIORITY:,}", "INVALID_ARGUMENT")
     found.check()
+
+
+def _version(route: StoredRoute | None) -> int:
+    return route.version if route else 0
 
 
 def _name(project: str, kind: str, id: str) -> str:

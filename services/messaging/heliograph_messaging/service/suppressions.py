@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from heliograph_channels import Kind, address_problem
@@ -14,6 +16,8 @@ from heliograph_messaging.providers import KINDS
 from heliograph_messaging.store.suppressions import NewSuppression, Suppression, SuppressionStore
 
 MAX_ADDRESSES = 1000
+_ROLLOUT_SECONDS = 3600.0
+_PAGE = 500
 
 
 class Suppressions:
@@ -56,6 +60,15 @@ class Suppressions:
         _check_shape(channel, addresses, "")
         async with self._database.transaction() as conn:
             return await self._store.find(conn, project, channel, addresses)
+
+    async def rekey(self, stopping: asyncio.Event) -> None:
+        """Bring entries of before there was a key under it, an hour after the start: nobody who looks for them is left then."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _ROLLOUT_SECONDS)
+        while not stopping.is_set():
+            async with self._database.transaction() as conn:
+                if await self._store.rekey(conn, _PAGE) < _PAGE:
+                    return
 
     async def page(
         self, project: str, channel: str, *, after: str | None, size: int

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from heliograph_kit.clock import Clock
 from heliograph_messaging.domain.pools import DEFAULT_LIST
 from heliograph_messaging.store import locks
 from heliograph_messaging.store.arrays import text_array
@@ -43,12 +44,14 @@ _DELETE_LIST = text("DELETE FROM messaging.opt_out_lists WHERE project = :projec
 _DELETE_NUMBERS = text("DELETE FROM messaging.opted_out_numbers WHERE project = :project AND list = :list")
 # A person's own word replaces what stands there, and of several the latest counts; anybody else's changes nothing.
 _OPT_OUT = text(
-    """INSERT INTO messaging.opted_out_numbers AS o (project, list, number, opted_out, end_user, opt_out_time, added_by)
-    SELECT :project, :list, number, true, :end_user, CAST(time AS timestamptz), :by
+    """INSERT INTO messaging.opted_out_numbers AS o (project, list, number, opted_out, end_user, opt_out_time, added_by,
+        noted_at)
+    SELECT :project, :list, number, true, :end_user, CAST(time AS timestamptz), :by, :now
     FROM unnest(CAST(:numbers AS text[]), CAST(:times AS text[])) AS x (number, time) ORDER BY number
     ON CONFLICT (project, list, number) DO UPDATE SET opted_out = true, end_user = excluded.end_user,
         opt_out_time = CASE WHEN o.end_user AND o.opted_out THEN greatest(o.opt_out_time, excluded.opt_out_time)
-            ELSE excluded.opt_out_time END, added_by = excluded.added_by
+            ELSE excluded.opt_out_time END, added_by = excluded.added_by,
+        noted_at = CASE WHEN o.opted_out THEN o.noted_at ELSE excluded.noted_at END
         WHERE :end_user OR NOT o.opted_out
     RETURNING number"""
 )
@@ -113,7 +116,7 @@ class OptOutStore:
         *,
         by: str,
         end_user: bool,
-        now: datetime,
+        clock: Clock,
     ) -> set[str]:
         """Put numbers on a list, which is there, from the instants given; return those that were not on it.
 
@@ -123,6 +126,8 @@ class OptOutStore:
         looks sees it, and whoever did not has committed before (reliability O4).
         """
         await locks.exclusive(conn, [locks.opt_outs_of(project, list)])
+        # Not before: whoever held the list may have handed messages over since this was asked for.
+        now = clock.now()
         if list == DEFAULT_LIST:
             await self.add_list(conn, project, list, now=now)
         rows = await conn.execute(
@@ -130,6 +135,7 @@ class OptOutStore:
             {
                 "project": project, "list": list, "numbers": text_array([*numbers]), "by": by,
                 "times": text_array([time.isoformat() for time in numbers.values()]), "end_user": end_user,
+                "now": now,
             },
         )  # fmt: skip
         return set(rows.scalars())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, text, update
+from sqlalchemy import Row, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -163,7 +163,10 @@ class PoolStore:
                 index_elements=["project", "id"], set_={name: statement.excluded[name] for name in values}
             )
         )
-        await conn.execute(self._members(pool.project, pool.id).values(**_columns(pool.setup)))
+        setup, settings = _columns(pool.setup), origination_settings.c
+        # When the settings of a number changed is told of numbers as of pools.
+        others = self._members(pool.project, pool.id).where(or_(*(settings[name] != setup[name] for name in setup)))
+        await conn.execute(others.values(**setup, update_time=pool.update_time, updated_by=pool.updated_by))
 
     async def delete(self, conn: AsyncConnection, project: str, id: str) -> None:
         """Delete a pool; its numbers are in none then."""

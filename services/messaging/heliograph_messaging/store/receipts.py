@@ -78,6 +78,7 @@ _STORE = text(
     ORDER BY receipt_id
     ON CONFLICT DO NOTHING"""
 )
+# Of a message that is of nobody any more, as its user was erased, nothing comes back that would tell of him.
 # A receipt may overtake the outcome of its own message: those wait until the outcome is written.
 _RESOLVE = text(
     """WITH page AS (
@@ -89,16 +90,22 @@ _RESOLVE = text(
         WHERE r.state = 'PENDING' AND EXISTS (SELECT FROM messaging.messages m WHERE m.project = r.project
             AND m.message_id = coalesce(r.message_id, p.message_id) AND m.status <> 'CLAIMED')
         ORDER BY r.received_at LIMIT :size FOR UPDATE OF r SKIP LOCKED)
-    SELECT page.*, m.batch_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count, m.status, b.channel,
+    SELECT page.project, page.provider, page.receipt_id, page.kind, page.time, page.permanent, page.message_id,
+        CASE WHEN m.address <> '' THEN page.detail ELSE '' END AS detail,
+        CASE WHEN m.address <> '' THEN page.link ELSE '' END AS link,
+        CASE WHEN m.address <> '' THEN page.user_agent ELSE '' END AS user_agent,
+        CASE WHEN m.address <> '' THEN page.ip_address ELSE '' END AS ip_address, m.batch_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count, m.status, b.channel,
         b.message_class, b.source_name, b.run_id, b.treatment_id, b.activity_id, b.template, b.template_version, b.extras
     FROM page JOIN messaging.messages m ON m.project = page.project AND m.message_id = page.message_id
     JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id
     ORDER BY page.time"""
 )
 _APPLIED = text(
-    """UPDATE messaging.receipts AS r SET state = 'APPLIED', message_id = x.message_id
+    """UPDATE messaging.receipts AS r SET state = 'APPLIED', message_id = x.message_id, detail = x.detail, link = x.link,
+        user_agent = x.user_agent, ip_address = x.ip_address
     FROM unnest(CAST(:projects AS text[]), CAST(:providers AS text[]), CAST(:receipt_ids AS text[]),
-        CAST(:ids AS uuid[])) AS x (project, provider, receipt_id, message_id)
+        CAST(:ids AS uuid[]), CAST(:details AS text[]), CAST(:links AS text[]), CAST(:user_agents AS text[]),
+        CAST(:ip_addresses AS text[])) AS x (project, provider, receipt_id, message_id, detail, link, user_agent, ip_address)
     WHERE r.project = x.project AND r.provider = x.provider AND r.receipt_id = x.receipt_id"""
 )
 _MARK = text(
@@ -154,6 +161,10 @@ class ReceiptStore:
                 "providers": text_array([one.provider for one in receipts]),
                 "receipt_ids": text_array([one.receipt_id for one in receipts]),
                 "ids": plain_array([one.message_id for one in receipts]),
+                "details": text_array([one.detail for one in receipts]),
+                "links": text_array([one.link for one in receipts]),
+                "user_agents": text_array([one.user_agent for one in receipts]),
+                "ip_addresses": text_array([one.ip_address for one in receipts]),
             },
         )
 

@@ -1,4 +1,4 @@
-"""What was read a moment ago, so that a direct send does not read it again: channels, their routes, templates.
+"""What was read a moment ago, so that a direct send does not read it again: channels, their routes, templates, pools.
 
 What is kept is at most a second old. What this process writes it sees at once, what another process writes within that
 second. Absence is never kept. Who changes or shows something uses the `Watched` stores, who sends the `Recent` ones.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit.database import Database
 from heliograph_messaging.store.channels import ChannelStore, StoredChannel
+from heliograph_messaging.store.originations import PoolStore
 from heliograph_messaging.store.routes import RouteStore, StoredRoute
 from heliograph_messaging.store.templates import StoredTemplate, TemplateStore
 
@@ -64,6 +65,7 @@ class Memory:
         self.channels: Recent[StoredChannel] = Recent(life)
         self.routes: Recent[list[StoredRoute]] = Recent(life)
         self.templates: Recent[StoredTemplate] = Recent(life)
+        self.pools: Recent[Literal[True]] = Recent(life)
 
 
 class WatchedChannels(ChannelStore):
@@ -195,3 +197,35 @@ class RecentTemplates:
                 return await self._store.get(conn, project, id, version)
 
         return await self._memory.get((project, id), version, now)
+
+
+class WatchedPools(PoolStore):
+    """Pools; every write is noted."""
+
+    def __init__(self, memory: Memory) -> None:
+        """Take what is to forget."""
+        self._memory = memory.pools
+
+    async def delete(self, conn: AsyncConnection, project: str, id: str) -> None:
+        """Delete a pool; its numbers are in none then."""
+        self._memory.forget((project, id))
+        await super().delete(conn, project, id)
+
+
+class RecentPools:
+    """Which pools there are, or were a second ago; for the check of direct sends only."""
+
+    def __init__(self, memory: Memory, database: Database) -> None:
+        """Take what remembers, and the database."""
+        self._memory = memory.pools
+        self._database = database
+        self._store = PoolStore()
+
+    async def exists(self, project: str, id: str) -> bool:
+        """Tell whether there is a pool of this id."""
+
+        async def now() -> Literal[True] | None:
+            async with self._database.statement() as conn:
+                return None if await self._store.get(conn, project, id) is None else True
+
+        return bool(await self._memory.get((project, id), None, now))

@@ -3,8 +3,16 @@
 from heliograph_messaging.tables.channels import channels, numbers, routes
 from heliograph_messaging.tables.content import files, requests, template_versions, templates
 from heliograph_messaging.tables.edge import endpoint_marks, inbound_messages, otp_sends, otps, tracking_keys
-from heliograph_messaging.tables.ledger import batches, chunks, erased, messages, provider_messages, receipts
-from heliograph_messaging.tables.policy import calendars, counted_projects, source_touches, suppressions, touches, turns
+from heliograph_messaging.tables.ledger import batches, chunks, erased, erasures, messages, provider_messages, receipts
+from heliograph_messaging.tables.policy import (
+    calendars,
+    counted_projects,
+    source_touches,
+    suppression_keys,
+    suppressions,
+    touches,
+    turns,
+)
 from heliograph_messaging.tables.schema import mail, metadata
 from heliograph_messaging.tables.sms import (
     automatic_replies,
@@ -28,6 +36,7 @@ __all__ = [
     "counted_projects",
     "endpoint_marks",
     "erased",
+    "erasures",
     "files",
     "inbound_messages",
     "keywords",
@@ -48,6 +57,7 @@ __all__ = [
     "sms_settings",
     "source_touches",
     "spending",
+    "suppression_keys",
     "suppressions",
     "template_versions",
     "templates",

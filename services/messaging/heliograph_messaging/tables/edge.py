@@ -22,6 +22,8 @@ inbound_messages = Table(
     Column("media_urls", ARRAY(Text), nullable=False),
     Column("attributes", JSONB, nullable=False),
     Column("received_at", TIME, nullable=False, server_default=text("clock_timestamp()")),
+    Index("inbound_messages_age", "received_at", postgresql_using="brin"),
+    Index("inbound_messages_person", "project", "origination"),
 )
 
 # What segments is still to be told of endpoints. A row goes when segments has answered; `taken_until` keeps other workers

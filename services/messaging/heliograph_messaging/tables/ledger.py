@@ -136,6 +136,7 @@ receipts = Table(
     Column("ip_address", Text, nullable=False, server_default=text("''")),
     Index("receipts_message", "project", "message_id"),
     Index("receipts_pending", "received_at", postgresql_where=text("state = 'PENDING'")),
+    Index("receipts_age", "received_at", postgresql_using="brin"),
 )
 
 # Endpoints of erased users, for as long as a batch with them may still come.
@@ -146,4 +147,15 @@ erased = Table(
     Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
     Column("erased_at", TIME, nullable=False),
     Index("erased_age", "erased_at"),
+)
+
+# Erasures that are looked after once more an hour later, and forgotten then.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("erasure", Text, primary_key=True),
+    Column("endpoint_ids", ARRAY(Text), nullable=False),
+    Column("addresses", ARRAY(Text), nullable=False),
+    Column("again_at", TIME, nullable=False),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from heliograph_messaging.tables.schema import TIME, metadata
@@ -33,7 +33,8 @@ source_touches = Table(
     Column("total", Integer, nullable=False),
 )
 
-# Addresses that nothing is sent to. The key is a hash, so that the entry can outlive the erasure of the person's address.
+# Addresses that nothing is sent to. The key is a hash, so that the entry can outlive the erasure of the person's address, which
+# empties `address`. `keyed`: it is a hash under the key below; those of before it was there are looked for as well.
 suppressions = Table(
     "suppressions",
     metadata,
@@ -46,6 +47,17 @@ suppressions = Table(
     Column("detail", Text, nullable=False),
     Column("added_by", Text, nullable=False),
     Column("create_time", TIME, nullable=False),
+    Column("keyed", Boolean, nullable=False, server_default=text("false")),
+    Index("suppressions_unkeyed", "create_time", postgresql_where=text("NOT keyed AND address <> ''")),
+)
+
+# One row, made by the migration. Whoever has it can find out whether an address he knows is on the list.
+suppression_keys = Table(
+    "suppression_keys",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("create_time", TIME, nullable=False, server_default=text("clock_timestamp()")),
 )
 
 # When each number (or use case, whose numbers share one) is free again, by the product's clock; `direct:` before the key

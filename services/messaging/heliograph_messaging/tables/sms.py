@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Date, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from heliograph_messaging.tables.schema import TIME, metadata
@@ -89,7 +89,8 @@ opt_out_lists = Table(
     Column("create_time", TIME, nullable=False),
 )
 
-# Rows of numbers that came off a list stay, as they may do so once in 30 days only.
+# Rows of numbers that came off a list stay, as they may do so once in 30 days only. `opt_out_time` is when somebody wanted it,
+# `noted_at` when it was written: from then on it is obeyed, and `heliograph check` holds us to it.
 opted_out_numbers = Table(
     "opted_out_numbers",
     metadata,
@@ -101,6 +102,7 @@ opted_out_numbers = Table(
     Column("opt_out_time", TIME, nullable=False),
     Column("added_by", Text, nullable=False),
     Column("removed_at", TIME),
+    Column("noted_at", TIME, nullable=False, server_default=text("clock_timestamp()")),
 )
 
 # The last message of each of our numbers to each person, for as long as an answer is taken for an answer to it.
