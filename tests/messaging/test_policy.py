@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from heliograph.common.v1 import limits_pb2
 from heliograph.messaging.v1 import dispatch_pb2, messages_pb2
-from heliograph_channels import Rejected, RejectReason
 from heliograph_kit.testing import eventually
 from heliograph_messaging.domain.caps import MAX_LIMIT, MAX_WINDOW, Cap, Scope, Touched, passed
 from heliograph_messaging.domain.quiet import NoClockTime, QuietTime, clock_time
@@ -244,32 +243,3 @@ async def test_only_the_last_hundred_instants_are_kept(service: Service) -> None
     async with service.runtime.database.transaction() as conn:
         assert await store.forget(conn, now + timedelta(days=30)) == 0
         assert await store.forget(conn, now + timedelta(days=32)) == 1
-
-
-@integration
-@pytest.mark.parametrize("expires", [True, False], ids=["expired before it was sent", "refused for good"])
-async def test_only_messages_that_expire_before_they_are_sent_do_not_count(start: Started, expires: bool) -> None:
-    service = await start(send_attempts=20)
-    await service.set_up("EMAIL")
-    good = service.scripted.answer
-    refusal = Rejected(RejectReason.THROTTLED if expires else RejectReason.BLOCKED, retryable=expires)
-    caps = [a_cap(SOURCE, 1, None), a_cap(WHOLE, 1, DAY)]
-    for number, message_class in enumerate((dispatch_pb2.MESSAGE_CLASS_CAMPAIGN, dispatch_pb2.MESSAGE_CLASS_JOURNEY)):
-        service.scripted.answer = lambda _: refusal
-        people = range(10 * number, 10 * number + 3)
-        batch = capped(people, caps, run_id=f"first{number}", message_class=message_class)
-        if expires:
-            batch.expire_time.FromDatetime(datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=1))
-        await service.dispatch(batch)
-        ended = await service.done(3, f"first{number}", within=30)
-        assert ended.skipped_count == (3 if expires else 0)
-        assert {row.reason for row in await service.rows(f"first{number}")} == {"EXPIRED"} or not expires
-        # All of them were with the provider at least once.
-        assert len(service.scripted.calls) >= number + 1
-        service.scripted.answer = good
-        await service.dispatch(capped(people, caps, run_id=f"second{number}", message_class=message_class))
-        again = await service.done(3, f"second{number}")
-        assert again.accepted_count == (3 if expires else 0)
-        # And what was sent counts.
-        await service.dispatch(capped(people, caps, run_id=f"third{number}", message_class=message_class))
-        assert (await service.done(3, f"third{number}")).skipped_count == 3

@@ -38,7 +38,7 @@ from heliograph_messaging.pipeline.listening import Listening
 from heliograph_messaging.pipeline.marks import EndpointMarks
 from heliograph_messaging.pipeline.opted_out import OptOutCheck
 from heliograph_messaging.pipeline.pacing import Pacing
-from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck, Uncounted
+from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck
 from heliograph_messaging.pipeline.receipts import Receipts
 from heliograph_messaging.pipeline.setup import BatchSetup
 from heliograph_messaging.pipeline.simulated import SimulatedLanes
@@ -312,9 +312,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
             paying,
         ]
     )
-    calls = Calls(
-        database, ledger, door, paying, Uncounted(touches), conversations, marks, outbox, inbox, clock, settings
-    )
+    calls = Calls(database, ledger, door, paying, conversations, marks, outbox, inbox, clock, settings)
     pacing = Pacing(database, TurnStore(), clock)
     pipeline = Pipeline(database, ledger, leases, setup, door, calls, pacing, inbox, clock, settings)
     for message_class, concurrency in (

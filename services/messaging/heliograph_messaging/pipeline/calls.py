@@ -22,7 +22,6 @@ from heliograph_messaging.events import outcome_batch, outgoing
 from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.marks import EndpointMarks, learnt_from
 from heliograph_messaging.pipeline.plan import Plan
-from heliograph_messaging.pipeline.policy import Uncounted
 from heliograph_messaging.pipeline.run import Chunk, Run, messages_of, outcome_of_row, refused_row
 from heliograph_messaging.pipeline.sending import CallFailed, call, outcome_of, provider_is_away
 from heliograph_messaging.pipeline.spending import Spending
@@ -42,7 +41,6 @@ class Calls:
         ledger: Ledger,
         door: Door,
         spending: Spending,
-        uncounted: Uncounted,
         conversations: ConversationStore,
         marks: EndpointMarks,
         outbox: Outbox,
@@ -55,7 +53,6 @@ class Calls:
         self._ledger = ledger
         self._door = door
         self._spending = spending
-        self._uncounted = uncounted
         self._conversations = conversations
         self._marks = marks
         self._outbox = outbox
@@ -198,8 +195,6 @@ class Calls:
                 await self._ledger.note_provider_ids(conn, lease.key.project, provider, only)
             if refused:
                 await self._spending.give_back(conn, lease.key.project, refused, run.handed_at[chunks[0]])
-            expired = [row for row, one in settled if one.outcome.reason == "EXPIRED"]
-            await self._uncounted.take_back(conn, lease.key.project, run.batch, expired)
             if run.batch.channel == "SMS" and not run.batch.automatic_reply:
                 await self._note_conversations(conn, run, settled, now)
             await self._tell(conn, run, [(row, one.outcome) for row, one in settled], cause, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +12,6 @@ from heliograph_messaging.domain.caps import MAX_CAPS, MAX_LIMIT, MAX_WINDOW, Ca
 from heliograph_messaging.domain.quiet import NoClockTime, QuietTime, clock_time
 from heliograph_messaging.pipeline.door import Passing, Refusal
 from heliograph_messaging.pipeline.page import BadPage
-from heliograph_messaging.store.records import Row
 from heliograph_messaging.store.touches import TouchStore
 
 _TRANSACTIONAL = dispatch_pb2.MESSAGE_CLASS_TRANSACTIONAL
@@ -101,25 +100,6 @@ class CapCheck:
                 conn, passing.project, batch.source.name, sorted(targets), journey=journey, now=passing.now
             )
         return refused
-
-
-class Uncounted:
-    """Takes back what was counted of messages that expired before they were sent: nobody was bothered by them."""
-
-    def __init__(self, store: TouchStore) -> None:
-        """Take where it is counted."""
-        self._store = store
-
-    async def take_back(
-        self, conn: AsyncConnection, project: str, batch: dispatch_pb2.DispatchBatch, rows: Sequence[Row]
-    ) -> None:
-        """Take these messages of a batch back, in the transaction that writes that they expired."""
-        ordinals = batch.recipients.ordinals
-        if not rows or batch.message_class == _TRANSACTIONAL or not ordinals:
-            return
-        messages = {ordinals[row.position]: row.message_id for row in rows}
-        journey = batch.message_class == _JOURNEY
-        await self._store.take_back(conn, project, batch.source.name, messages, journey=journey)
 
 
 class QuietCheck:

@@ -50,21 +50,6 @@ _NOTE_SOURCE = text(
     ON CONFLICT (project, source, ordinal) DO UPDATE
         SET times = s.times{_LAST.format(times="s.times")} || excluded.times, total = s.total + 1"""  # noqa: S608
 )
-# A message was counted in the moment in which its row was written.
-_COUNTED_AT = """SELECT x.ordinal, m.create_time FROM unnest(CAST(:ordinals AS bigint[]), CAST(:ids AS uuid[])) AS x (ordinal, id)
-    JOIN messaging.messages m ON m.project = :project AND m.message_id = x.id"""
-_TAKE_BACK = {
-    kind: text(
-        f"""UPDATE messaging.touches t SET {kind}_times = array_remove(t.{kind}_times, x.create_time)
-        FROM ({_COUNTED_AT}) AS x WHERE t.project = :project AND t.ordinal = x.ordinal"""  # noqa: S608 (two words of ours)
-    )
-    for kind in ("campaign", "journey")
-}
-_TAKE_BACK_SOURCE = text(
-    f"""UPDATE messaging.source_touches s SET times = array_remove(s.times, x.create_time), total = s.total - 1
-    FROM ({_COUNTED_AT}) AS x
-    WHERE s.project = :project AND s.source = :source AND s.ordinal = x.ordinal AND x.create_time = ANY(s.times)"""  # noqa: S608
-)
 _FORGET = text("DELETE FROM messaging.touches WHERE last_time < :before")
 _ERASE = tuple(
     text(f"DELETE FROM messaging.{table} WHERE project = :project AND ordinal = ANY(CAST(:ordinals AS bigint[]))")  # noqa: S608
@@ -108,18 +93,6 @@ class TouchStore:
         parameters = {"project": project, "ordinals": plain_array(ordinals), "now": now}
         await conn.execute(_NOTE["journey" if journey else "campaign"], parameters)
         await conn.execute(_NOTE_SOURCE, {**parameters, "source": source})
-
-    async def take_back(
-        self, conn: AsyncConnection, project: str, source: str, messages: Mapping[int, str], *, journey: bool
-    ) -> None:
-        """Count messages (ids by ordinal) of a source as if they had never been claimed. Once only."""
-        ordinals = sorted(messages)
-        parameters = {
-            "project": project, "ordinals": plain_array(ordinals), "ids": plain_array([messages[one] for one in ordinals]),
-        }  # fmt: skip
-        await conn.execute(_LOCK, {"project": project, "ordinals": parameters["ordinals"]})
-        await conn.execute(_TAKE_BACK["journey" if journey else "campaign"], parameters)
-        await conn.execute(_TAKE_BACK_SOURCE, {**parameters, "source": source})
 
     async def forget(self, conn: AsyncConnection, now: datetime) -> int:
         """Drop what no window can reach any more; what sources counted stays for their totals."""
