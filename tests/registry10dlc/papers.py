@@ -36,3 +36,4 @@ USE_CASE = {
     "campaignUseCase.ageGated": "No",
     "messageSamples.messageSample1": "Example Records: new arrivals this week for you",
 }
+TOLL_FREE: dict[str, str] = {}

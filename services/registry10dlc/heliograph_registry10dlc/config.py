@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from heliograph_kit.settings import ServiceSettings
+from heliograph_registry10dlc.quotas import Quotas
 
 
 class RegistrySettings(ServiceSettings):
@@ -25,3 +26,12 @@ class RegistrySettings(ServiceSettings):
         le=86_400,
         description="How often the registrar is asked for decisions, in real seconds.",
     )
+    max_brands: int = Field(25, ge=1, le=10_000, description="The most brands a project may have.")
+    max_use_cases_per_brand: int = Field(10, ge=1, le=1_000, description="The most use cases a brand may have.")
+    max_numbers_per_region: int = Field(
+        25, ge=1, le=100_000, description="The most numbers a project may have with the same region label."
+    )
+
+    def quotas(self) -> Quotas:
+        """Return how much of everything there may be."""
+        return Quotas(self.max_brands, self.max_use_cases_per_brand, self.max_numbers_per_region)

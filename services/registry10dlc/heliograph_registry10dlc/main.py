@@ -4,65 +4,97 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from heliograph.registry10dlc.v1 import registry_pb2_grpc
+from heliograph.registry10dlc.v1 import (
+    desk_pb2_grpc,
+    inventory_pb2_grpc,
+    registry_pb2_grpc,
+    toll_free_pb2_grpc,
+    vetting_pb2_grpc,
+)
 from heliograph_channels import load_registrars
 from heliograph_kit.consumer import Consumer, Delivery
 from heliograph_kit.ids import new_id
 from heliograph_kit.inbox import Inbox
-from heliograph_kit.runtime import Runtime, run_service
+from heliograph_kit.runtime import Runtime, StartFailed, run_service
 from heliograph_registry10dlc.config import RegistrySettings
 from heliograph_registry10dlc.desk import Desk
-from heliograph_registry10dlc.service import Registry
-from heliograph_registry10dlc.servicer import RegistryServicer
-from heliograph_registry10dlc.store import RegistryStore
+from heliograph_registry10dlc.service.book import Book
+from heliograph_registry10dlc.service.brands import Brands
+from heliograph_registry10dlc.service.decisions import Decisions
+from heliograph_registry10dlc.service.numbers import Numbers
+from heliograph_registry10dlc.service.toll_free import TollFree
+from heliograph_registry10dlc.service.use_cases import UseCases
+from heliograph_registry10dlc.servicers.desk import DeskServicer
+from heliograph_registry10dlc.servicers.inventory import InventoryServicer
+from heliograph_registry10dlc.servicers.registry import RegistryServicer
+from heliograph_registry10dlc.servicers.toll_free import TollFreeServicer
+from heliograph_registry10dlc.servicers.vetting import VettingServicer
 from heliograph_registry10dlc.tables import mail, metadata
 
-SERVICE_NAME = "heliograph.registry10dlc.v1.RegistryService"
+_SERVICES = "heliograph.registry10dlc.v1"
 CHANGES_CONSUMER = "registry10dlc-changes"
 
 
 async def build(runtime: Runtime[RegistrySettings]) -> None:
-    """Wire the parts, top to bottom."""
+    """Wire the parts, top to bottom.
+
+    Raises:
+        StartFailed: the registrar plugin is not installed, or its settings are wrong.
+    """
     settings = runtime.settings
     relay = runtime.use_mail(mail)
-    store, inbox = RegistryStore(), Inbox(mail)
+    inbox = Inbox(mail)
     registrars = load_registrars()
     if settings.registrar not in registrars:
         known = ", ".join(sorted(registrars)) or "none"
-        raise LookupError(f"no registrar plugin is called {settings.registrar!r}; installed: {known}")
-    registrar = registrars[settings.registrar].configured(settings.registrar_settings)
+        raise StartFailed(f"no registrar plugin is called {settings.registrar!r}; installed: {known}")
+    try:
+        registrar = registrars[settings.registrar].configured(settings.registrar_settings)
+    except ValueError as error:
+        raise StartFailed(f"the settings of registrar {settings.registrar}: {error}") from error
+    runtime.on_close(registrar.close)
 
-    def wake() -> None:
+    def moved(_project: str) -> None:
         relay.wake()
         desk.wake()
 
-    registry = Registry(
-        database=runtime.database,
-        store=store,
-        outbox=runtime.outbox,
-        clock=runtime.clock,
-        new_id=new_id,
-        wake=wake,
-    )
+    book = Book(database=runtime.database, outbox=runtime.outbox, clock=runtime.clock, new_id=new_id, moved=moved)
+    quotas, decisions = settings.quotas(), Decisions(book)
+    brands, use_cases, numbers = Brands(book, quotas), UseCases(book, quotas), Numbers(book, quotas, registrar)
     desk = Desk(
-        database=runtime.database,
-        store=store,
-        registry=registry,
-        registrar=registrar,
-        clock=runtime.clock,
-        poll_seconds=settings.poll_seconds,
+        book=book, decisions=decisions, registrar=registrar, clock=runtime.clock, poll_seconds=settings.poll_seconds
     )
 
     async def drop_projects(deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             async with runtime.database.transaction() as conn:
                 if await inbox.first_seen(conn, CHANGES_CONSUMER, [delivery.id]):
-                    await store.drop_project(conn, delivery.project)
+                    await book.stores.registrations.drop_project(conn, delivery.project)
 
     runtime.add_servicer(
         registry_pb2_grpc.add_RegistryServiceServicer_to_server,
-        RegistryServicer(registry),
-        SERVICE_NAME,
+        RegistryServicer(book, brands, use_cases, numbers),
+        f"{_SERVICES}.RegistryService",
+    )
+    runtime.add_servicer(
+        vetting_pb2_grpc.add_VettingServiceServicer_to_server,
+        VettingServicer(book, brands),
+        f"{_SERVICES}.VettingService",
+    )
+    runtime.add_servicer(
+        toll_free_pb2_grpc.add_TollFreeServiceServicer_to_server,
+        TollFreeServicer(book, TollFree(book)),
+        f"{_SERVICES}.TollFreeService",
+    )
+    runtime.add_servicer(
+        inventory_pb2_grpc.add_InventoryServiceServicer_to_server,
+        InventoryServicer(numbers),
+        f"{_SERVICES}.InventoryService",
+    )
+    runtime.add_servicer(
+        desk_pb2_grpc.add_DeskServiceServicer_to_server,
+        DeskServicer(book, decisions, registrar),
+        f"{_SERVICES}.DeskService",
     )
     runtime.add_worker("desk", desk.run)
     runtime.add_consumer(

@@ -13,7 +13,7 @@ from heliograph_registry10dlc.domain.machines import (
     move,
     states_of,
 )
-from heliograph_registry10dlc.domain.registration import Complain, Entry, Registration
+from heliograph_registry10dlc.domain.registration import SCORE_AT_SUBMISSION, Complain, Entry, Registration
 from heliograph_registry10dlc.domain.states import Actor, Event, Kind, NumberType, State
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "IN_FORCE",
     "MACHINES",
     "MAX_NUMBERS_OF_USE_CASE",
+    "SCORE_AT_SUBMISSION",
     "Actor",
     "Complain",
     "Entry",

@@ -65,6 +65,7 @@ _BRAND: Machine = dict(
         *_rows("PENDING REQUIRES_AUTHENTICATION", Event.DECLINED, State.REJECTED, _DECIDER),
         *_rows("REQUIRES_AUTHENTICATION", Event.LAPSED, State.REQUIRES_UPDATE, _CLOCK),
         *_rows("VERIFIED UPDATE_PENDING RENEWAL_PENDING SUSPENDED EXPIRED", Event.SCORED, None, _DECIDER),
+        *_rows("VERIFIED UPDATE_PENDING", Event.RENEWAL_DUE, None, _CLOCK),
         *_rows("VERIFIED", Event.RENEW, State.RENEWAL_PENDING, _USER, Follows.HAND_IN),
         *_rows("EXPIRED", Event.RENEW, State.PENDING, _USER, Follows.HAND_IN),
         *_rows("RENEWAL_PENDING", Event.RENEWED, State.VERIFIED, _DECIDER),
@@ -94,6 +95,7 @@ _USE_CASE: Machine = dict(
         *_rows("SUSPENDED", Event.APPROVED, State.APPROVED, _DECIDER, Follows.NUMBERS),
         *_rows("PENDING", Event.REJECTED, State.REQUIRES_UPDATE, _DECIDER),
         *_rows("PENDING", Event.DECLINED, State.REJECTED, _DECIDER),
+        *_rows("APPROVED", Event.RENEWAL_DUE, None, _CLOCK),
         *_rows("APPROVED", Event.RENEW, State.RENEWAL_PENDING, _USER, Follows.HAND_IN),
         *_rows("EXPIRED", Event.RENEW, State.PENDING, _USER, Follows.HAND_IN),
         *_rows("RENEWAL_PENDING", Event.RENEWED, State.APPROVED, _DECIDER),
@@ -123,7 +125,8 @@ _NUMBER: Machine = dict(
         *_rows("ORDERED", Event.FAILED, State.FAILED, _DECIDER),
         *_rows("UNASSOCIATED", Event.ACTIVATE, State.READY, _USER | _DECIDER),
         *_rows("UNASSOCIATED", Event.ASSOCIATE, State.PENDING, _USER | _DECIDER, Follows.HAND_IN),
-        *_rows("UNASSOCIATED", Event.CONVERT, State.CONVERTING, _USER, Follows.HAND_IN),
+        # A long code is READY for voice from the beginning, and again when it cannot be converted.
+        *_rows("READY", Event.CONVERT, State.CONVERTING, _USER, Follows.HAND_IN),
         *_rows("PENDING CONVERTING", Event.READY, State.READY, _DECIDER),
         *_rows("PENDING CONVERTING", Event.REJECTED, State.UNASSOCIATED, _DECIDER),
         *_rows(

@@ -9,6 +9,8 @@ from datetime import datetime
 from heliograph_channels import Finding
 from heliograph_registry10dlc.domain.states import Actor, Event, Kind, NumberType, State
 
+SCORE_AT_SUBMISSION = -1
+"""Score of a use case that came with imported papers, before its brand was verified: the one at its submission counts."""
 # Told to the collector of violations: field path, what to do, reason.
 Complain = Callable[[str, str, str], None]
 
@@ -43,6 +45,8 @@ class Registration:
     submitted_at: datetime | None = None
     # The registry's lasting id of it, once it told one.
     registered_id: str = ""
+    # What the submission before the present one was answered with.
+    earlier_reference: str = ""
     external_reference: str = ""
 
     @property

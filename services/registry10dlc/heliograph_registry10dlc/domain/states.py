@@ -48,6 +48,7 @@ class Event(StrEnum):
     SUBMIT = "SUBMIT"
     AMEND = "AMEND"
     RENEW = "RENEW"
+    RENEWAL_DUE = "RENEWAL_DUE"
     DELETE = "DELETE"
     ASSOCIATE = "ASSOCIATE"
     CONVERT = "CONVERT"
