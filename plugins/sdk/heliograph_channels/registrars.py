@@ -38,9 +38,11 @@ class SubmissionKind(StrEnum):
     """An approved use case has other replies or samples (pinpoint-2 4.8). An errand: nothing is decided."""
     RELEASE = "RELEASE"
     """A number is given up. An errand: nothing is decided."""
+    WITHDRAWAL = "WITHDRAWAL"
+    """A brand or use case is deleted. An errand: nothing is decided."""
 
 
-ERRANDS = frozenset({SubmissionKind.AMENDMENT, SubmissionKind.RELEASE})
+ERRANDS = frozenset({SubmissionKind.AMENDMENT, SubmissionKind.RELEASE, SubmissionKind.WITHDRAWAL})
 """What is done with once it is handed in."""
 
 
