@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -24,4 +25,17 @@ class RegistrySettings(ServiceSettings):
         ge=0.05,
         le=86_400,
         description="How often the registrar is asked for decisions, in real seconds.",
+    )
+    allowances_file: Path | None = Field(
+        None,
+        description="JSON file with tables of what carriers let through; see data/README.md of the service.",
+    )
+    allowances_version: str = Field(
+        "",
+        max_length=63,
+        description="Version of the table of allowances that holds; empty: the default of the data.",
+    )
+    prices_file: Path | None = Field(
+        None,
+        description="JSON file that changes what registrations and numbers cost; see data/README.md of the service.",
     )
