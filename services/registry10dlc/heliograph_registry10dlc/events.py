@@ -9,9 +9,9 @@ from heliograph_kit.ids import derived_id
 from heliograph_kit.names import format_name
 from heliograph_kit.outbox import Outgoing
 from heliograph_kit.streams import changes_subject
-from heliograph_registry10dlc.allowance import allowance
 from heliograph_registry10dlc.domain import IN_FORCE, Entry, Kind, Registration
 from heliograph_registry10dlc.errors import COLLECTION
+from heliograph_registry10dlc.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ def registration_moved(registration: Registration, entry: Entry) -> Outgoing:
     )
 
 
-def number_updated(number: Registration, papers: Papers, project: str) -> Outgoing:
+def number_updated(number: Registration, papers: Papers, project: str, terms: Terms) -> Outgoing:
     """Announce all that messaging needs of a number to its project, or to one that borrows it."""
     name = name_of(number.project, Kind.NUMBER, number.id)
     use_case, brand = papers.use_case, papers.brand
     fields = use_case.fields if use_case else {}
-    granted = allowance(fields.get("campaignUseCase.useCase", ""), use_case.vetting_score) if use_case else None
+    granted = terms.allowance(use_case) if use_case else None
     registered = papers.toll_free is not None and papers.toll_free.state in IN_FORCE[Kind.TOLL_FREE]
     message = events_pb2.NumberUpdated(
         phone_number=name,

@@ -17,6 +17,7 @@ from heliograph_kit.ids import new_id
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, StartFailed, run_service
 from heliograph_registry10dlc.config import RegistrySettings
+from heliograph_registry10dlc.data_files import BadDataFile
 from heliograph_registry10dlc.desk import Desk
 from heliograph_registry10dlc.service.book import Book
 from heliograph_registry10dlc.service.brands import Brands
@@ -39,7 +40,7 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
     """Wire the parts, top to bottom.
 
     Raises:
-        StartFailed: the registrar plugin is not installed, or its settings are wrong.
+        StartFailed: the registrar plugin is not installed, its settings are wrong, or a data file cannot be used.
     """
     settings = runtime.settings
     relay = runtime.use_mail(mail)
@@ -52,13 +53,19 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
         registrar = registrars[settings.registrar].configured(settings.registrar_settings)
     except ValueError as error:
         raise StartFailed(f"the settings of registrar {settings.registrar}: {error}") from error
+    try:
+        terms = settings.terms()
+    except BadDataFile as error:
+        raise StartFailed(str(error)) from error
     runtime.on_close(registrar.close)
 
     def moved(_project: str) -> None:
         relay.wake()
         desk.wake()
 
-    book = Book(database=runtime.database, outbox=runtime.outbox, clock=runtime.clock, new_id=new_id, moved=moved)
+    book = Book(
+        database=runtime.database, outbox=runtime.outbox, clock=runtime.clock, new_id=new_id, moved=moved, terms=terms
+    )
     quotas, decisions = settings.quotas(), Decisions(book)
     brands, use_cases, numbers = Brands(book, quotas), UseCases(book, quotas), Numbers(book, quotas, registrar)
     desk = Desk(
@@ -88,7 +95,7 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
     )
     runtime.add_servicer(
         inventory_pb2_grpc.add_InventoryServiceServicer_to_server,
-        InventoryServicer(numbers),
+        InventoryServicer(numbers, terms),
         f"{_SERVICES}.InventoryService",
     )
     runtime.add_servicer(

@@ -31,6 +31,7 @@ from heliograph_registry10dlc.errors import MoveNotAllowed, NumberExists, Regist
 from heliograph_registry10dlc.store.errands import Errand, ErrandStore, GrantStore
 from heliograph_registry10dlc.store.history import HistoryStore
 from heliograph_registry10dlc.store.registrations import RegistrationStore
+from heliograph_registry10dlc.terms import Terms
 
 Listener = Callable[[AsyncConnection, Entry], Awaitable[None]]
 
@@ -73,12 +74,14 @@ class Book:
         new_id: Callable[[], str],
         moved: Callable[[str], None] = lambda _project: None,
         stores: Stores | None = None,
+        terms: Terms | None = None,
     ) -> None:
         """Take the parts."""
         self.database = database
         self.clock = clock
         self.new_id = new_id
         self.stores = stores or Stores()
+        self.terms = terms or Terms()
         self.listeners: list[Listener] = []
         self._outbox = outbox
         self._moved = moved
@@ -244,12 +247,12 @@ class Book:
         papers = events.Papers(use_case, brand, toll_free)
         borrowers = [grant.borrower for grant in await self.stores.grants.of_number(conn, number.project, number.id)]
         for project in (number.project, *borrowers):
-            await self._outbox.add(conn, events.number_updated(number, papers, project))
+            await self._outbox.add(conn, events.number_updated(number, papers, project, self.terms))
 
     async def take_back(self, conn: AsyncConnection, number: Registration, borrower: str) -> None:
         """Tell a project that a number it borrowed is gone."""
         gone = replace(number, state=State.RELEASED, parent_id="")
-        await self._outbox.add(conn, events.number_updated(gone, events.Papers(), borrower))
+        await self._outbox.add(conn, events.number_updated(gone, events.Papers(), borrower, self.terms))
 
     async def _numbers_of(self, conn: AsyncConnection, registration: Registration) -> Sequence[Registration]:
         store, project = self.stores.registrations, registration.project

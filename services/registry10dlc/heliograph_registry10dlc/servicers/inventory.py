@@ -10,10 +10,10 @@ from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
 from heliograph_registry10dlc.domain import Kind
 from heliograph_registry10dlc.errors import COLLECTION
-from heliograph_registry10dlc.prices import PRICES
 from heliograph_registry10dlc.service.numbers import Numbers
 from heliograph_registry10dlc.servicers.reading import Context, check_same_project, checked_parent
 from heliograph_registry10dlc.servicers.writing import grant_to_proto, number_to_proto
+from heliograph_registry10dlc.terms import Terms
 
 _GRANTS = "shareGrants"
 
@@ -21,9 +21,10 @@ _GRANTS = "shareGrants"
 class InventoryServicer(inventory_pb2_grpc.InventoryServiceServicer):
     """Answers InventoryService."""
 
-    def __init__(self, numbers: Numbers) -> None:
-        """Take the use cases."""
+    def __init__(self, numbers: Numbers, terms: Terms) -> None:
+        """Take the use cases, and what things cost."""
         self._numbers = numbers
+        self._terms = terms
 
     async def RequestPhoneNumbers(
         self, request: inventory_pb2.RequestPhoneNumbersRequest, context: Context
@@ -48,14 +49,16 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServiceServicer):
             request_id=request.request_id,
             fingerprint=fingerprint(request),
         )
-        return inventory_pb2.RequestPhoneNumbersResponse(phone_numbers=map(number_to_proto, ordered))
+        return inventory_pb2.RequestPhoneNumbersResponse(
+            phone_numbers=[number_to_proto(one, self._terms) for one in ordered]
+        )
 
     async def DisassociatePhoneNumber(
         self, request: inventory_pb2.DisassociatePhoneNumberRequest, context: Context
     ) -> registry_pb2.PhoneNumber:
         """Take a number out of its use case."""
         name = parse_name(request.name, COLLECTION[Kind.NUMBER])
-        return number_to_proto(await self._numbers.disassociate(name.project, name.id))
+        return number_to_proto(await self._numbers.disassociate(name.project, name.id), self._terms)
 
     async def CreateShareGrant(
         self, request: inventory_pb2.CreateShareGrantRequest, context: Context
@@ -96,6 +99,7 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServiceServicer):
     ) -> inventory_pb2.ListPricesResponse:
         """Return what things cost."""
         prices = [
-            inventory_pb2.Price(item=one.item, amount=one.amount, description=one.description) for one in PRICES.items
+            inventory_pb2.Price(item=one.item, amount=f"{one.amount:.2f}", description=one.description)
+            for one in self._terms.prices.prices
         ]
-        return inventory_pb2.ListPricesResponse(prices=prices, version=PRICES.version)
+        return inventory_pb2.ListPricesResponse(prices=prices, version=self._terms.prices.version)

@@ -110,7 +110,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             request_id=request.request_id,
             fingerprint=fingerprint(request),
         )
-        return use_case_to_proto(use_case)
+        return use_case_to_proto(use_case, self._book.terms)
 
     async def GetUseCase(self, request: registry_pb2.GetUseCaseRequest, context: Context) -> registry_pb2.UseCase:
         """Return a use case."""
@@ -146,7 +146,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     async def DeleteUseCase(self, request: registry_pb2.DeleteUseCaseRequest, context: Context) -> registry_pb2.UseCase:
         """Delete a use case."""
         name = parse_name(request.name, COLLECTION[Kind.USE_CASE])
-        return use_case_to_proto(await self._use_cases.delete(name.project, name.id))
+        return use_case_to_proto(await self._use_cases.delete(name.project, name.id), self._book.terms)
 
     # -- numbers ----------------------------------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             request_id=request.request_id,
             fingerprint=fingerprint(request),
         )
-        return number_to_proto(number)
+        return self._number(number)
 
     async def AssociatePhoneNumber(
         self, request: registry_pb2.AssociatePhoneNumberRequest, context: Context
@@ -173,27 +173,27 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         name = parse_name(request.name, COLLECTION[Kind.NUMBER])
         use_case = parse_name(request.use_case, COLLECTION[Kind.USE_CASE], field="use_case")
         check_same_project(name.project, use_case.project, "use_case")
-        return number_to_proto(await self._numbers.associate(name.project, name.id, use_case.id))
+        return self._number(await self._numbers.associate(name.project, name.id, use_case.id))
 
     async def GetPhoneNumber(
         self, request: registry_pb2.GetPhoneNumberRequest, context: Context
     ) -> registry_pb2.PhoneNumber:
         """Return a number."""
-        return number_to_proto(await self._get(Kind.NUMBER, request.name))
+        return self._number(await self._get(Kind.NUMBER, request.name))
 
     async def ListPhoneNumbers(
         self, request: registry_pb2.ListPhoneNumbersRequest, context: Context
     ) -> registry_pb2.ListPhoneNumbersResponse:
         """Return a page of numbers."""
         found, token = await self._page(Kind.NUMBER, request.parent, request.page_size, request.page_token)
-        return registry_pb2.ListPhoneNumbersResponse(phone_numbers=map(number_to_proto, found), next_page_token=token)
+        return registry_pb2.ListPhoneNumbersResponse(phone_numbers=map(self._number, found), next_page_token=token)
 
     async def ReleasePhoneNumber(
         self, request: registry_pb2.ReleasePhoneNumberRequest, context: Context
     ) -> registry_pb2.PhoneNumber:
         """Give a number up."""
         name = parse_name(request.name, COLLECTION[Kind.NUMBER])
-        return number_to_proto(await self._numbers.release(name.project, name.id))
+        return self._number(await self._numbers.release(name.project, name.id))
 
     # -- history ----------------------------------------------------------------------------------------------------
 
@@ -217,6 +217,9 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         token = next_token(call, [str(shown[-1].move_id)]) if len(found) > page.size else ""
         return registry_pb2.ListMovesResponse(moves=map(move_to_proto, shown), next_page_token=token)
 
+    def _number(self, number: Registration) -> registry_pb2.PhoneNumber:
+        return number_to_proto(number, self._book.terms)
+
     async def _get(self, kind: Kind, resource: str) -> Registration:
         name = parse_name(resource, COLLECTION[kind])
         return await self._book.read(name.project, kind, name.id)
@@ -226,7 +229,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             count = await self._book.stores.registrations.count(
                 conn, use_case.project, Kind.NUMBER, parent_id=use_case.id
             )
-        return use_case_to_proto(use_case, count)
+        return use_case_to_proto(use_case, self._book.terms, count)
 
     async def _page(self, kind: Kind, parent: str, size: int, token: str) -> tuple[list[Registration], str]:
         async def read(project: str, after: Behind, limit: int) -> list[Registration]:

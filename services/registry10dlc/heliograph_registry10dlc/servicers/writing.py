@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from heliograph.registry10dlc.v1 import inventory_pb2, registry_pb2, toll_free_pb2, vetting_pb2
 from heliograph_channels import Finding
 from heliograph_kit.instants import timestamp
-from heliograph_registry10dlc.allowance import allowance
 from heliograph_registry10dlc.domain import Entry, Kind, NumberType, Registration
 from heliograph_registry10dlc.events import name_of
-from heliograph_registry10dlc.prices import monthly_price
 from heliograph_registry10dlc.store.errands import Grant
+from heliograph_registry10dlc.terms import Terms
 
 
 def brand_to_proto(brand: Registration) -> registry_pb2.Brand:
@@ -46,10 +45,9 @@ def vetting_to_proto(vetting: Registration) -> vetting_pb2.Vetting:
     )
 
 
-def use_case_to_proto(use_case: Registration, number_count: int = 0) -> registry_pb2.UseCase:
+def use_case_to_proto(use_case: Registration, terms: Terms, number_count: int = 0) -> registry_pb2.UseCase:
     """Write a use case with what carriers let it send."""
-    score = max(0, use_case.vetting_score)
-    granted = allowance(use_case.fields.get("campaignUseCase.useCase", ""), score)
+    granted = terms.allowance(use_case)
     return registry_pb2.UseCase(
         name=name_of(use_case.project, Kind.USE_CASE, use_case.id),
         brand=name_of(use_case.project, Kind.BRAND, use_case.parent_id),
@@ -57,7 +55,7 @@ def use_case_to_proto(use_case: Registration, number_count: int = 0) -> registry
         state=state_to_proto(use_case.state),
         state_cause=use_case.state_cause,
         state_field=use_case.state_field,
-        vetting_score=score,
+        vetting_score=max(0, use_case.vetting_score),
         parts_per_second=granted.parts_per_second,
         messages_per_day=granted.messages_per_day,
         create_time=timestamp(use_case.create_time),
@@ -69,7 +67,7 @@ def use_case_to_proto(use_case: Registration, number_count: int = 0) -> registry
     )
 
 
-def number_to_proto(number: Registration) -> registry_pb2.PhoneNumber:
+def number_to_proto(number: Registration, terms: Terms) -> registry_pb2.PhoneNumber:
     """Write a number."""
     toll_free = number.number_type is NumberType.TOLL_FREE
     return registry_pb2.PhoneNumber(
@@ -84,7 +82,7 @@ def number_to_proto(number: Registration) -> registry_pb2.PhoneNumber:
         capabilities=number.capabilities,
         region=number.fields.get("region", ""),
         toll_free_registration=name_of(number.project, Kind.TOLL_FREE, number.parent_id) if toll_free else "",
-        monthly_price=monthly_price(number.number_type),
+        monthly_price=terms.monthly_price(number.number_type),
     )
 
 

@@ -1,9 +1,15 @@
-"""How many parts an SMS takes, and how long it may be (pinpoint-2 2.3)."""
+"""How many parts an SMS takes, and how long it may be (pinpoint-2 2.3).
+
+The one measure of all who count parts: messaging paces and prices by it, the launch plan foresees by it, and the simulated
+carriers count by it.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+__all__ = ["GSM_BASIC", "GSM_EXTENDED", "MAX_GSM_CHARACTERS", "MAX_UCS2_UNITS", "SmsSize", "measure", "outside_gsm"]
 
 GSM_BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
