@@ -36,4 +36,25 @@ USE_CASE = {
     "campaignUseCase.ageGated": "No",
     "messageSamples.messageSample1": "Example Records: new arrivals this week for you",
 }
-TOLL_FREE: dict[str, str] = {}
+TOLL_FREE = {
+    "companyInfo.companyName": "Example Records Inc",
+    "companyInfo.website": "https://records.example.com",
+    "companyInfo.businessType": "PRIVATE_PROFIT",
+    "companyInfo.taxId": "123456789",
+    "companyInfo.taxIdAuthority": "EIN",
+    "companyInfo.taxIdIssuingCountry": "US",
+    "companyInfo.address1": "1 Main Street",
+    "companyInfo.city": "Springfield",
+    "companyInfo.state": "IL",
+    "companyInfo.zipCode": "62701",
+    "companyInfo.isoCountryCode": "US",
+    "contactInfo.firstName": "Ann",
+    "contactInfo.lastName": "Example",
+    "contactInfo.supportEmail": "help@records.example.com",
+    "contactInfo.supportPhoneNumber": "+12065550100",
+    "messagingUseCase.monthlyMessageVolume": "10,000",
+    "messagingUseCase.useCaseCategory": "Notifications",
+    "messagingUseCase.useCaseDetails": "Customers hear when a record they wait for has come",
+    "messagingUseCase.optInDescription": "Customers tick a box at the checkout of our shop",
+    "messageSamples.messageSample1": "Example Records: the record you wait for is here. Reply STOP to end.",
+}
