@@ -36,6 +36,7 @@ def settings(migrated_database: MigratedDatabase, nats_url: str) -> RegistrySett
             "clock_rate": RATE,
             "clock_origin": datetime.now(UTC),
             "poll_seconds": 0.05,
+            "max_numbers_per_region": 60,
             "registrar_settings": {"vetting_score": 80, "number_delay": 86_400.0},
         }
     )

@@ -52,7 +52,7 @@ class Brands:
             brand = await book.existing(conn, project, Kind.BRAND, brand_id)
             verified = brand.state is State.VERIFIED
             check_form(
-                Kind.BRAND, fields, under="brand", complete=False, in_force=brand.fields if verified else None,
+                Kind.BRAND, fields, under="brand", complete=False, handed_in=None if brand.submitted_at is None else brand,
                 external_reference=external_reference,
             )  # fmt: skip
             change = {"draft_fields" if verified else "fields": dict(fields), "external_reference": external_reference}

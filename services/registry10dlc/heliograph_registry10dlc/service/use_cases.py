@@ -63,12 +63,19 @@ class UseCases:
             use_case = await book.existing(conn, project, Kind.USE_CASE, use_case_id)
             approved = use_case.state in IN_FORCE[Kind.USE_CASE]
             brand = await book.existing(conn, project, Kind.BRAND, use_case.parent_id)
-            if approved:
-                fields = forms.amended(use_case.fields, fields)
+            # What is left out of an amendment stays.
+            given = {**use_case.fields, **fields} if approved else fields
+            fields = forms.amended(use_case.fields, given) if approved else fields
             check_form(
-                Kind.USE_CASE, fields, under="use_case", complete=approved, brand=brand.fields,
-                in_force=use_case.fields if approved else None, external_reference=external_reference,
-            )  # fmt: skip
+                Kind.USE_CASE,
+                fields,
+                under="use_case",
+                complete=approved,
+                brand=brand.fields,
+                handed_in=use_case if approved else None,
+                wanted=given,
+                external_reference=external_reference,
+            )
             change = {"fields": dict(fields), "external_reference": external_reference}
             now = book.clock.now()
             if not approved:
