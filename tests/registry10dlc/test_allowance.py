@@ -118,7 +118,7 @@ def test_a_file_that_does_not_fit_is_refused_with_every_mistake(tmp_path: Path, 
 
 def test_a_table_that_contradicts_itself_is_refused_with_every_mistake(tmp_path: Path) -> None:
     band = {"parts_per_second": 1, "parts_per_day": 1}
-    classes = [
+    classes: list[dict[str, Any]] = [
         {"name": "A", "use_cases": ["MIXED"], "bands": [{"least_score": 1, **band}, {"least_score": 2, **band}]},
         {"name": "B", "use_cases": ["MIXED"], "bands": []},
     ]
@@ -153,7 +153,11 @@ def test_prices_are_those_of_the_list(tmp_path: Path) -> None:
     data = {"version": "ours", "prices": [{"item": "BRAND", "amount": "0.00"}, {"item": "LUNCH", "amount": "9.50"}]}
     changed = load_prices(_written(tmp_path, data))
     assert changed.version == "ours"
-    assert (changed.of("BRAND"), changed.of("LUNCH"), changed.of("VETTING")) == (0, Decimal("9.50"), 40)
+    assert (changed.of("BRAND"), changed.of("LUNCH"), changed.of("VETTING")) == (
+        Decimal(0),
+        Decimal("9.50"),
+        Decimal(40),
+    )
     assert changed.prices[0].description == prices.prices[0].description
 
 

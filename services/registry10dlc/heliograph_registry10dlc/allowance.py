@@ -42,6 +42,10 @@ class UseCaseClass:
     use_cases: frozenset[str]
     bands: Sequence[Band]
 
+    def allowance(self, score: int) -> Allowance | None:
+        """Return what holds with a score (0 to 100); None: it is below every band."""
+        return next((band.allowance for band in self.bands if score >= band.least_score), None)
+
 
 @dataclass(frozen=True)
 class AllowanceTable:
@@ -59,8 +63,7 @@ class AllowanceTable:
 
     def allowance(self, use_case: str, score: int) -> Allowance:
         """Return what holds for a use case with a score (0 to 100). Below every band, or without one (0): as unvetted."""
-        bands = self.class_of(use_case).bands
-        return next((band.allowance for band in bands if score >= band.least_score), self.unvetted)
+        return self.class_of(use_case).allowance(score) or self.unvetted
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from heliograph_channels import problems_of
 MAX_BYTES = 1024 * 1024
 _DATA = files("heliograph_registry10dlc") / "data"
 
-Check = Callable[[Mapping[str, Any]], Sequence[str]]
+Check = Callable[[Mapping[str, Any]], Iterable[str]]
 """Says what is wrong with data that fits its schema."""
 
 
