@@ -25,3 +25,16 @@ class RegistrySettings(ServiceSettings):
         le=86_400,
         description="How often the registrar is asked for decisions, in real seconds.",
     )
+
+    watch_poll_seconds: float = Field(
+        1.0,
+        ge=0.05,
+        le=3600,
+        description="How often moves of other processes are looked for while somebody watches, in real seconds.",
+    )
+    most_watchers: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="Most calls of WatchMoves at once in one process; each holds a little memory and no connection.",
+    )

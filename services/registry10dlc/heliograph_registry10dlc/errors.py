@@ -9,6 +9,8 @@ COLLECTION = {
     Kind.BRAND: "brands",
     Kind.USE_CASE: "useCases",
     Kind.NUMBER: "phoneNumbers",
+    Kind.VETTING: "vettings",
+    Kind.TOLL_FREE: "tollFreeRegistrations",
 }
 
 
@@ -95,4 +97,10 @@ class NumberExists(AlreadyExists):
         )
 
 
-_WORD = {Kind.BRAND: "brand", Kind.USE_CASE: "use case", Kind.NUMBER: "phone number"}
+_WORD = {
+    Kind.BRAND: "brand",
+    Kind.USE_CASE: "use case",
+    Kind.NUMBER: "phone number",
+    Kind.VETTING: "vetting",
+    Kind.TOLL_FREE: "toll-free registration",
+}

@@ -1,0 +1,1 @@
+"""The gRPC faces of the registry, one module for each service."""
