@@ -11,12 +11,15 @@ import pytest
 import pytest_asyncio
 
 from heliograph.registry10dlc.v1 import registry_pb2, watch_pb2, watch_pb2_grpc
+from heliograph_kit.clock import SystemClock
 from heliograph_kit.database import Database
 from heliograph_kit.rpc import reason_of, violations_of
+from heliograph_kit.secretbox import SecretBox
 from heliograph_kit.testing import eventually
 from heliograph_registry10dlc import watching as module
 from heliograph_registry10dlc.domain import Actor, Entry, Event, Kind, State
 from heliograph_registry10dlc.errors import COLLECTION
+from heliograph_registry10dlc.notice_settings import NoticeSettings, Reach
 from heliograph_registry10dlc.servicers.watch import WatchServicer
 from heliograph_registry10dlc.watch_errors import TooManyWatchers, WatchEnded
 from heliograph_registry10dlc.watching import Watching
@@ -231,9 +234,11 @@ async def test_the_end_of_the_service_sends_watchers_elsewhere(start: Start, sto
 
 
 @asynccontextmanager
-async def served(watching: Watching) -> AsyncIterator[watch_pb2_grpc.WatchServiceAsyncStub]:
+async def served(watching: Watching, database: Database) -> AsyncIterator[watch_pb2_grpc.WatchServiceAsyncStub]:
     name = "heliograph.registry10dlc.v1.WatchService"
-    servicer = WatchServicer(watching)
+    box = SecretBox(None, service="registry10dlc", person=b"heliograph-10dlc")
+    notices = NoticeSettings(database=database, box=box, reach=Reach(), clock=SystemClock(), wake=lambda: None)
+    servicer = WatchServicer(watching, notices)
     async with serving(watch_pb2_grpc.add_WatchServiceServicer_to_server, servicer, name) as opened:
         yield watch_pb2_grpc.WatchServiceStub(opened)
 
@@ -248,7 +253,7 @@ async def test_the_call_streams_moves_and_gives_its_place_free_when_the_caller_l
     )  # fmt: skip
     async with database.transaction() as conn:
         stored = await history.write(conn, entry)
-    async with served(watching) as stub:
+    async with served(watching, database) as stub:
         call = stub.WatchMoves(watch_pb2.WatchMovesRequest(parent="projects/shop", resource="projects/shop/brands/b1"))
         answer = await anext(aiter(call))
         assert answer.move == registry_pb2.Move(
@@ -298,10 +303,10 @@ async def test_the_call_streams_moves_and_gives_its_place_free_when_the_caller_l
     ],
 )  # fmt: skip
 async def test_what_cannot_be_watched_is_refused(
-    start: Start, request_: dict[str, object], code: str, reason: str, field: str | None
+    start: Start, database: Database, request_: dict[str, object], code: str, reason: str, field: str | None
 ) -> None:
     watching = await start()
-    async with served(watching) as stub:
+    async with served(watching, database) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await anext(aiter(stub.WatchMoves(watch_pb2.WatchMovesRequest(**request_))))  # type: ignore[arg-type]
     assert (caught.value.code().name, reason_of(caught.value)) == (code, reason)
@@ -309,9 +314,9 @@ async def test_what_cannot_be_watched_is_refused(
     assert watching.watchers == 0
 
 
-async def test_a_drained_service_answers_unavailable(start: Start, stopping: asyncio.Event) -> None:
+async def test_a_drained_service_answers_unavailable(start: Start, stopping: asyncio.Event, database: Database) -> None:
     watching = await start()
-    async with served(watching) as stub:
+    async with served(watching, database) as stub:
         call = stub.WatchMoves(watch_pb2.WatchMovesRequest(parent="projects/shop"))
         waiting = asyncio.ensure_future(anext(aiter(call)))
         await eventually(lambda: watching.watchers == 1)

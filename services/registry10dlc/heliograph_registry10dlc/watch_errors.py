@@ -1,8 +1,8 @@
-"""What is refused to whoever watches."""
+"""What is refused to whoever watches, and to whoever wants notices."""
 
 from __future__ import annotations
 
-from heliograph_kit.errors import ResourceExhausted, Unavailable
+from heliograph_kit.errors import InvalidArgument, ResourceExhausted, Unavailable, Violation
 
 
 class TooManyWatchers(ResourceExhausted):
@@ -23,3 +23,13 @@ class WatchEnded(Unavailable):
     def __init__(self) -> None:
         """Say how to go on."""
         super().__init__("the service stops; watch again with the last move_id as after_move_id")
+
+
+class PrivateAddress(InvalidArgument):
+    """Calls go to public addresses, and to the networks the operator allows."""
+
+    reason = "PRIVATE_ADDRESS"
+
+    def __init__(self, field: str, kind: str) -> None:
+        """Take the field with the address, and what kind of address its host has."""
+        super().__init__([Violation(field, f"cannot be called: {kind}", "PRIVATE_ADDRESS")])

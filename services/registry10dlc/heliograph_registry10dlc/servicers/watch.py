@@ -10,20 +10,23 @@ import grpc
 
 from heliograph.registry10dlc.v1 import watch_pb2, watch_pb2_grpc
 from heliograph_kit.errors import Violations
-from heliograph_kit.names import project_of
+from heliograph_kit.names import parse_pattern, project_of
+from heliograph_registry10dlc.notice_settings import NoticeSettings, NoticeState
 from heliograph_registry10dlc.resources import parse_resource
 from heliograph_registry10dlc.servicers.move_messages import write_move
 from heliograph_registry10dlc.watching import FROM_NOW_ON, Watching
 
+_NOTICE_SETTINGS = "projects/{project}/noticeSettings"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class WatchServicer(watch_pb2_grpc.WatchServiceServicer):
     """Answers `heliograph.registry10dlc.v1.WatchService`."""
 
-    def __init__(self, watching: Watching) -> None:
+    def __init__(self, watching: Watching, notices: NoticeSettings) -> None:
         """Take the use cases."""
         self._watching = watching
+        self._notices = notices
 
     async def WatchMoves(
         self, request: watch_pb2.WatchMovesRequest, context: Context
@@ -43,3 +46,28 @@ class WatchServicer(watch_pb2_grpc.WatchServiceServicer):
         async with aclosing(self._watching.moves(project, registration_id, request.after_move_id)) as moves:
             async for entry in moves:
                 yield watch_pb2.WatchMovesResponse(move=write_move(entry))
+
+    async def GetNoticeSettings(
+        self, request: watch_pb2.GetNoticeSettingsRequest, context: Context
+    ) -> watch_pb2.NoticeSettings:
+        """Return where notices go."""
+        project = parse_pattern(request.name, _NOTICE_SETTINGS)["project"]
+        return _write_settings(project, await self._notices.get(project))
+
+    async def UpdateNoticeSettings(
+        self, request: watch_pb2.UpdateNoticeSettingsRequest, context: Context
+    ) -> watch_pb2.NoticeSettings:
+        """Change where notices go."""
+        given = request.notice_settings
+        project = parse_pattern(given.name, _NOTICE_SETTINGS, field="notice_settings.name")["project"]
+        return _write_settings(project, await self._notices.update(project, given.url, given.secret))
+
+
+def _write_settings(project: str, state: NoticeState) -> watch_pb2.NoticeSettings:
+    return watch_pb2.NoticeSettings(
+        name=_NOTICE_SETTINGS.format(project=project),
+        url=state.url,
+        has_secret=state.has_secret,
+        waiting_count=state.waiting_count,
+        last_error=state.last_error,
+    )
