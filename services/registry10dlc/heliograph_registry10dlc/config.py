@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
+from heliograph_channels.destinations import network_problem
 from heliograph_kit.settings import ServiceSettings
 from heliograph_registry10dlc.allowance import load_allowances
+from heliograph_registry10dlc.notice_settings import Reach
 from heliograph_registry10dlc.prices import load_prices
 from heliograph_registry10dlc.quotas import Quotas
 from heliograph_registry10dlc.terms import Terms
@@ -48,10 +51,58 @@ class RegistrySettings(ServiceSettings):
         None,
         description="JSON file that changes what registrations and numbers cost; see data/README.md of the service.",
     )
+    watch_poll_seconds: float = Field(
+        1.0,
+        ge=0.05,
+        le=3600,
+        description="How often moves of other processes are looked for while somebody watches, in real seconds.",
+    )
+    most_watchers: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="Most calls of WatchMoves at once in one process; each holds a little memory and no connection.",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None, description="key under which the secrets of notices are stored, at least 32 characters"
+    )
+    notice_timeout_seconds: float = Field(
+        10.0, ge=0.1, le=60, description="how long a receiver of notices may take for one call, seconds"
+    )
+    notice_concurrency: int = Field(
+        4, ge=1, le=64, description="projects whose notices one process delivers at once; within a project one by one"
+    )
+    notice_allow_networks: list[str] = Field(
+        default_factory=list,
+        description="private networks (like 10.1.0.0/16) that notices may go to; public addresses always may",
+    )
+    notice_allow_insecure_loopback: bool = Field(
+        default=False, description="whether notices may go to this machine, also by http; for trials"
+    )
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return key
+
+    @field_validator("notice_allow_networks")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            if problem := network_problem(network):
+                raise ValueError(f"{network} {problem}")
+        return networks
 
     def quotas(self) -> Quotas:
         """Return how much of everything there may be."""
         return Quotas(self.max_brands, self.max_use_cases_per_brand, self.max_numbers_per_region)
+
+    def reach(self) -> Reach:
+        """Return where notices may go besides public addresses."""
+        networks = tuple(ip_network(one) for one in self.notice_allow_networks)
+        return Reach(networks, self.notice_allow_insecure_loopback)
 
     def terms(self) -> Terms:
         """Return what carriers let through and what things cost.

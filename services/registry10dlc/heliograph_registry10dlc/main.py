@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from functools import partial
 
 from heliograph.registry10dlc.v1 import (
     desk_pb2_grpc,
     inventory_pb2_grpc,
+    papers_pb2_grpc,
     registry_pb2_grpc,
     toll_free_pb2_grpc,
     vetting_pb2_grpc,
+    watch_pb2_grpc,
 )
 from heliograph_channels import load_registrars
+from heliograph_kit.clock import SystemClock
 from heliograph_kit.consumer import Consumer, Delivery
 from heliograph_kit.ids import new_id
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, StartFailed, run_service
+from heliograph_kit.secretbox import SecretBox
+from heliograph_registry10dlc import notice_store
 from heliograph_registry10dlc.config import RegistrySettings
 from heliograph_registry10dlc.data_files import BadDataFile
 from heliograph_registry10dlc.desk import Desk
+from heliograph_registry10dlc.notice_settings import NoticeSettings
+from heliograph_registry10dlc.noticing import Chance, Noticing
 from heliograph_registry10dlc.service.book import Book
 from heliograph_registry10dlc.service.brands import Brands
 from heliograph_registry10dlc.service.decisions import Decisions
@@ -27,13 +36,19 @@ from heliograph_registry10dlc.service.toll_free import TollFree
 from heliograph_registry10dlc.service.use_cases import UseCases
 from heliograph_registry10dlc.servicers.desk import DeskServicer
 from heliograph_registry10dlc.servicers.inventory import InventoryServicer
+from heliograph_registry10dlc.servicers.papers import PapersServicer
 from heliograph_registry10dlc.servicers.registry import RegistryServicer
 from heliograph_registry10dlc.servicers.toll_free import TollFreeServicer
 from heliograph_registry10dlc.servicers.vetting import VettingServicer
+from heliograph_registry10dlc.servicers.watch import WatchServicer
 from heliograph_registry10dlc.tables import mail, metadata
+from heliograph_registry10dlc.transfer import Transfer
+from heliograph_registry10dlc.watching import Watching
 
 _SERVICES = "heliograph.registry10dlc.v1"
 CHANGES_CONSUMER = "registry10dlc-changes"
+# Request ids of imports are made of what the document says; there is nothing else to compare.
+_IMPORTED = "imported"
 
 
 async def build(runtime: Runtime[RegistrySettings]) -> None:
@@ -59,9 +74,11 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
         raise StartFailed(str(error)) from error
     runtime.on_close(registrar.close)
 
-    def moved(_project: str) -> None:
+    def moved(project: str) -> None:
         relay.wake()
         desk.wake()
+        watching.wake(project)
+        noticing.wake()
 
     book = Book(
         database=runtime.database, outbox=runtime.outbox, clock=runtime.clock, new_id=new_id, moved=moved, terms=terms
@@ -72,11 +89,40 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
         book=book, decisions=decisions, registrar=registrar, clock=runtime.clock, poll_seconds=settings.poll_seconds
     )
 
+    # -- who is told of moves
+    watching = Watching(
+        database=runtime.database,
+        history=book.stores.history,
+        poll_seconds=settings.watch_poll_seconds,
+        most_watchers=settings.most_watchers,
+    )
+    box, reach = SecretBox(settings.secret_key), settings.reach()
+    noticing = Noticing(
+        database=runtime.database,
+        box=box,
+        reach=reach,
+        # Receivers compare the signature's time with their own clock, whatever the papers' clock says.
+        clock=SystemClock(),
+        chance=Chance(new_id, random.random),
+        timeout_seconds=settings.notice_timeout_seconds,
+        concurrency=settings.notice_concurrency,
+    )
+    book.listeners.append(notice_store.enqueue)
+    notice_settings = NoticeSettings(
+        database=runtime.database, box=box, reach=reach, clock=SystemClock(), wake=noticing.wake
+    )
+    transfer = Transfer(
+        listing=book.every,
+        create_brand=partial(brands.create, fingerprint=_IMPORTED),
+        create_use_case_draft=partial(use_cases.create, fingerprint=_IMPORTED, imported=True),
+    )
+
     async def drop_projects(deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             async with runtime.database.transaction() as conn:
                 if await inbox.first_seen(conn, CHANGES_CONSUMER, [delivery.id]):
                     await book.stores.registrations.drop_project(conn, delivery.project)
+                    await notice_store.drop_project(conn, delivery.project)
 
     runtime.add_servicer(
         registry_pb2_grpc.add_RegistryServiceServicer_to_server,
@@ -103,7 +149,19 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
         DeskServicer(book, decisions, registrar),
         f"{_SERVICES}.DeskService",
     )
+    runtime.add_servicer(
+        watch_pb2_grpc.add_WatchServiceServicer_to_server,
+        WatchServicer(watching, notice_settings),
+        f"{_SERVICES}.WatchService",
+    )
+    runtime.add_servicer(
+        papers_pb2_grpc.add_PapersServiceServicer_to_server,
+        PapersServicer(transfer),
+        f"{_SERVICES}.PapersService",
+    )
     runtime.add_worker("desk", desk.run)
+    runtime.add_worker("watching", watching.run)
+    runtime.add_worker("notices", noticing.run)
     runtime.add_consumer(
         Consumer(
             runtime.bus,

@@ -13,7 +13,13 @@ from heliograph_registry10dlc.domain.machines import (
     move,
     states_of,
 )
-from heliograph_registry10dlc.domain.registration import SCORE_AT_SUBMISSION, Complain, Entry, Registration
+from heliograph_registry10dlc.domain.registration import (
+    MAX_EXTERNAL_REFERENCE,
+    SCORE_AT_SUBMISSION,
+    Complain,
+    Entry,
+    Registration,
+)
 from heliograph_registry10dlc.domain.states import Actor, Event, Kind, NumberType, State
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "GONE",
     "IN_FORCE",
     "MACHINES",
+    "MAX_EXTERNAL_REFERENCE",
     "MAX_NUMBERS_OF_USE_CASE",
     "SCORE_AT_SUBMISSION",
     "Actor",

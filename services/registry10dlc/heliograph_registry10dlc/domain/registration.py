@@ -11,6 +11,8 @@ from heliograph_registry10dlc.domain.states import Actor, Event, Kind, NumberTyp
 
 SCORE_AT_SUBMISSION = -1
 """Score of a use case that came with imported papers, before its brand was verified: the one at its submission counts."""
+MAX_EXTERNAL_REFERENCE = 256
+"""Characters of the id a company or use case has elsewhere."""
 # Told to the collector of violations: field path, what to do, reason.
 Complain = Callable[[str, str, str], None]
 

@@ -33,7 +33,8 @@ from heliograph_registry10dlc.store.history import HistoryStore
 from heliograph_registry10dlc.store.registrations import RegistrationStore
 from heliograph_registry10dlc.terms import Terms
 
-Listener = Callable[[AsyncConnection, Entry], Awaitable[None]]
+_PAGE = 500
+Listener = Callable[[AsyncConnection, Entry], Awaitable[object]]
 
 
 class KnownDecision(Exception):
@@ -116,6 +117,15 @@ class Book:
         """Read registrations of a kind, newest first."""
         async with self.database.transaction() as conn:
             return await self.stores.registrations.page(conn, project, kind, after, limit, parent_id=parent_id)
+
+    async def every(self, project: str, kind: Kind) -> list[Registration]:
+        """Read all registrations of a kind, newest first."""
+        found: list[Registration] = []
+        after = None
+        while page := await self.page(project, kind, after, _PAGE):
+            found += page
+            after = (page[-1].create_time, page[-1].id)
+        return found
 
     def blank(self, project: str, kind: Kind, state: State, fields: Mapping[str, str], **more: Any) -> Registration:
         """Return a registration that is not stored yet."""

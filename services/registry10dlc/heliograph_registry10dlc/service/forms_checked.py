@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 from heliograph_kit.errors import Violations
 from heliograph_registry10dlc import forms
-from heliograph_registry10dlc.domain import IN_FORCE, Complain, Kind, Registration
-
-_MAX_REFERENCE = 255
+from heliograph_registry10dlc.domain import IN_FORCE, MAX_EXTERNAL_REFERENCE, Complain, Kind, Registration
 
 
 def check_form(
@@ -38,8 +36,10 @@ def check_form(
         in_force = handed_in.state in IN_FORCE[kind]
         mended = {} if in_force else {one.field: fields.get(one.field, "") for one in handed_in.findings}
         forms.locked(kind, {**handed_in.fields, **mended}, wanted or fields, complain, in_force=in_force)
-    if len(external_reference) > _MAX_REFERENCE:
-        violations.add(f"{prefix}external_reference", f"must be at most {_MAX_REFERENCE} characters", "INVALID_LENGTH")
+    if len(external_reference) > MAX_EXTERNAL_REFERENCE:
+        violations.add(
+            f"{prefix}external_reference", f"must be at most {MAX_EXTERNAL_REFERENCE} characters", "INVALID_LENGTH"
+        )
     violations.check()
 
 

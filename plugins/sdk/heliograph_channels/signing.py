@@ -1,4 +1,4 @@
-"""The signature of a call, for the channel and for whoever receives it."""
+"""The signature of a call to somebody's own address, for whoever makes it and for whoever receives it."""
 
 from __future__ import annotations
 
