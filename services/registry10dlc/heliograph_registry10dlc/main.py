@@ -49,6 +49,8 @@ _SERVICES = "heliograph.registry10dlc.v1"
 CHANGES_CONSUMER = "registry10dlc-changes"
 # Request ids of imports are made of what the document says; there is nothing else to compare.
 _IMPORTED = "imported"
+# Keys of other services made of the same setting are other keys.
+_PERSON = b"heliograph-10dlc"
 
 
 async def build(runtime: Runtime[RegistrySettings]) -> None:
@@ -96,7 +98,8 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
         poll_seconds=settings.watch_poll_seconds,
         most_watchers=settings.most_watchers,
     )
-    box, reach = SecretBox(settings.secret_key), settings.reach()
+    box = SecretBox(settings.secret_key, service="registry10dlc", person=_PERSON)
+    reach = settings.reach()
     noticing = Noticing(
         database=runtime.database,
         box=box,
