@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.registry10dlc.v1 import launch_pb2
@@ -150,6 +150,7 @@ def test_texts_about_something_else_are_below_the_threshold(sample: str, body: s
 WORDS = st.text("abcdefghij", min_size=4, max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=12), st.lists(WORDS, max_size=12))
 def test_likeness_is_a_measure(one: list[str], other: list[str]) -> None:
     a, b = outline_of(" ".join(one)), outline_of(" ".join(other))
@@ -159,6 +160,7 @@ def test_likeness_is_a_measure(one: list[str], other: list[str]) -> None:
     assert (likeness(a, b) == 0) == (not set(one) & set(other))
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, min_size=3, max_size=12), st.data())
 def test_a_sample_with_its_holes_filled_is_wholly_like_itself(words: list[str], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(words)))

@@ -290,7 +290,7 @@ def filled(draw: st.DrawFn) -> tuple[Kind, dict[str, str]]:
     return kind, {path: value for path, value in values.items() if value}
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(filled())
 def test_a_form_that_passes_breaks_no_rule_of_an_obvious_reading(form: tuple[Kind, dict[str, str]]) -> None:
     kind, values = form

@@ -6,13 +6,44 @@ import time
 
 import pytest
 
+from heliograph_messaging.domain import findings
+from heliograph_registry10dlc.domain import Kind
+from heliograph_registry10dlc.forms import FORMS
+from heliograph_registry10dlc.wording.data import read
 from heliograph_registry10dlc.wording.holes import beside_holes, foreign_holes, has_holes
 from heliograph_registry10dlc.wording.links import SHORTENERS, domain_of, find_links, host_of
 from heliograph_registry10dlc.wording.names import names_brand
 from heliograph_registry10dlc.wording.phones import find_phones
 from heliograph_registry10dlc.wording.phrases import tells_a_contact, tells_opt_out, tells_that_messages_end
+from heliograph_registry10dlc.wording.words import plain_words
 
 pytestmark = pytest.mark.unit
+
+
+# The words of pinpoint-2 4.7 that are about what a text says.
+CAUSES = {
+    "RESTRICTED_CANNABIS", "RESTRICTED_GUNS_AMMO", "RESTRICTED_SHAFT", "RESTRICTED_GAMBLING", "RESTRICTED_HATE",
+    "RESTRICTED_ALCOHOL_NO_AGE_GATE", "RESTRICTED_TOBACCO_VAPE_NO_AGE_GATE", "PROHIBITED_HIGH_RISK_FINANCIAL",
+    "PROHIBITED_LEAD_GENERATION_AFFILIATE_OTHER",
+}  # fmt: skip
+
+
+def test_the_public_shorteners_are_those_of_the_reference_and_those_messaging_warns_of() -> None:
+    assert set(read("hosts")["shorteners"]["pinpoint-2 4.5"]) == {
+        "bit.ly", "tinyurl.com", "goo.gl", "t.co", "ow.ly", "is.gd", "buff.ly",
+    }  # fmt: skip
+    assert SHORTENERS == findings.SHORTENERS
+
+
+def test_the_words_of_restricted_contents_are_told_apart() -> None:
+    content = read("content")
+    topics = [*content["age_gated"], *content["restricted"]]
+    assert {topic["cause"] for topic in topics} == CAUSES
+    phrases = [plain_words(phrase) for topic in topics for phrase in topic["phrases"]]
+    phrases += [plain_words(phrase) for phrase in content["lending"]]
+    assert all(phrases)
+    assert len(set(phrases)) == len(phrases)
+    assert set(content["recurring_use_cases"]) < set(FORMS[Kind.USE_CASE]["campaignUseCase.useCase"].values)
 
 
 @pytest.mark.parametrize(
