@@ -1,4 +1,4 @@
-"""A history to read: the tables that watching and notices rely on, and moves as other processes make them."""
+"""A history to read: moves as other processes make them."""
 
 from __future__ import annotations
 
@@ -8,36 +8,9 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from heliograph_kit.database import Database
 from heliograph_registry10dlc.domain import Actor, Entry, Event, Kind, State
 
 SHOP = "shop"
-_TABLES = (
-    "CREATE SCHEMA IF NOT EXISTS registry10dlc",
-    """CREATE TABLE registry10dlc.moves (
-        project text NOT NULL,
-        move_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
-        registration_id text NOT NULL,
-        kind text NOT NULL,
-        event text,
-        from_state text,
-        to_state text NOT NULL,
-        actor text NOT NULL,
-        cause text NOT NULL DEFAULT '',
-        field text NOT NULL DEFAULT '',
-        words text NOT NULL DEFAULT '',
-        time timestamptz NOT NULL,
-        decision_key text,
-        PRIMARY KEY (project, move_id)
-    )""",
-)
-
-
-async def create_moves(database: Database) -> None:
-    """Create the history."""
-    async with database.transaction() as conn:
-        for statement in _TABLES:
-            await conn.execute(text(statement))
 
 
 class Moves:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import signal
 import sys
@@ -17,7 +16,6 @@ import grpc
 import pytest
 import pytest_asyncio
 from alembic.autogenerate import compare_metadata
-from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
@@ -38,7 +36,7 @@ from heliograph_registry10dlc.noticing import Chance, Noticing
 from heliograph_registry10dlc.servicers.watch import WatchServicer
 from heliograph_registry10dlc.watching import Watching
 from tests.plugins.http_peers import HttpPeer, answering, dropping, silent
-from tests.registry10dlc.moved import SHOP, Moves, an_entry, create_moves
+from tests.registry10dlc.moved import SHOP, Moves, an_entry
 from tests.registry10dlc.served import serving
 
 KEY = SecretStr("k" * 32)
@@ -51,19 +49,9 @@ def a_box(key: SecretStr | None = KEY) -> SecretBox:
     return SecretBox(key, service="registry10dlc", person=b"heliograph-10dlc")
 
 
-def migrate(connection: Connection) -> None:
-    """Run the migration of the notices alone: what it stands on is not of their making."""
-    migration = importlib.import_module("heliograph_registry10dlc.migrations.versions.0003_notices")
-    context = MigrationContext.configure(connection)
-    with Operations.context(context):
-        migration.upgrade()
-
-
-@pytest_asyncio.fixture
-async def tables(database: Database) -> Database:
-    await create_moves(database)
-    async with database.transaction() as conn:
-        await conn.run_sync(migrate)
+@pytest.fixture
+def tables(database: Database) -> Database:
+    """The database, which has all tables of the registry."""
     return database
 
 
@@ -326,12 +314,12 @@ asyncio.run(main())
 
 
 async def test_a_killed_worker_loses_nothing_and_another_repeats_its_call_with_the_same_id(
-    tables: Database, database_url: str, now: ManualClock, peer: HttpPeer, told: NoticeSettings, move: Move
+    tables: Database, registry_url: str, now: ManualClock, peer: HttpPeer, told: NoticeSettings, move: Move
 ) -> None:
     peer.acts(answering(200), silent)
     for id in ("a", "b", "c"):
         await move(id)
-    victim = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, database_url)
+    victim = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, registry_url)
     await eventually(lambda: len(peer.calls) == 2, within=60)
     victim.send_signal(signal.SIGKILL)
     await victim.wait()

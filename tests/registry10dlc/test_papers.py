@@ -289,7 +289,7 @@ def some_fields(draw: st.DrawFn, kind: Kind) -> dict[str, str]:
     left = draw(st.sets(st.sampled_from(sorted(complete))))
     fields = {path: value for path, value in complete.items() if path not in left}
     if FREE[kind] not in left:
-        fields[FREE[kind]] = draw(words)
+        fields[FREE[kind]] = draw(words.filter(lambda text: not text or text.strip()))
     return fields
 
 

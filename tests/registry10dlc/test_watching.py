@@ -23,7 +23,7 @@ from heliograph_registry10dlc.notice_settings import NoticeSettings, Reach
 from heliograph_registry10dlc.servicers.watch import WatchServicer
 from heliograph_registry10dlc.watch_errors import TooManyWatchers, WatchEnded
 from heliograph_registry10dlc.watching import Watching
-from tests.registry10dlc.moved import SHOP, Moves, an_entry, create_moves
+from tests.registry10dlc.moved import SHOP, Moves, an_entry
 from tests.registry10dlc.served import serving
 
 Start = Callable[..., Awaitable[Watching]]
@@ -42,7 +42,6 @@ async def stopping() -> asyncio.Event:
 @pytest_asyncio.fixture
 async def start(database: Database, history: Moves, stopping: asyncio.Event) -> AsyncIterator[Start]:
     """Watching that runs; slow to poll unless a test says otherwise."""
-    await create_moves(database)
     tasks: list[asyncio.Task[None]] = []
 
     async def started(poll_seconds: float = 60, most_watchers: int = 10) -> Watching:

@@ -88,7 +88,7 @@ def plan_launch(
         audience=asked.audience,
         parts=asked.parts,
         use_case=use_case.fields.get("campaignUseCase.useCase", ""),
-        score=use_case.vetting_score,
+        score=max(0, use_case.vetting_score),
         start=asked.start,
         used_today=asked.used_today,
         platform_parts_per_second=asked.platform_parts_per_second,

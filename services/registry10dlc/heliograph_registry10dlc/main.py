@@ -9,6 +9,7 @@ from functools import partial
 from heliograph.registry10dlc.v1 import (
     desk_pb2_grpc,
     inventory_pb2_grpc,
+    launch_pb2_grpc,
     papers_pb2_grpc,
     registry_pb2_grpc,
     toll_free_pb2_grpc,
@@ -36,6 +37,7 @@ from heliograph_registry10dlc.service.toll_free import TollFree
 from heliograph_registry10dlc.service.use_cases import UseCases
 from heliograph_registry10dlc.servicers.desk import DeskServicer
 from heliograph_registry10dlc.servicers.inventory import InventoryServicer
+from heliograph_registry10dlc.servicers.launch import LaunchServicer
 from heliograph_registry10dlc.servicers.papers import PapersServicer
 from heliograph_registry10dlc.servicers.registry import RegistryServicer
 from heliograph_registry10dlc.servicers.toll_free import TollFreeServicer
@@ -153,6 +155,11 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
         f"{_SERVICES}.DeskService",
     )
     runtime.add_servicer(
+        launch_pb2_grpc.add_LaunchServiceServicer_to_server,
+        LaunchServicer(book),
+        f"{_SERVICES}.LaunchService",
+    )
+    runtime.add_servicer(
         watch_pb2_grpc.add_WatchServiceServicer_to_server,
         WatchServicer(watching, notice_settings),
         f"{_SERVICES}.WatchService",
@@ -163,7 +170,7 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
         f"{_SERVICES}.PapersService",
     )
     runtime.add_worker("desk", desk.run)
-    runtime.add_worker("watching", watching.run)
+    runtime.add_worker("watching", watching.run, every_role=True)
     runtime.add_worker("notices", noticing.run)
     runtime.add_consumer(
         Consumer(

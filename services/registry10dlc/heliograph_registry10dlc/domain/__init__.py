@@ -18,6 +18,7 @@ from heliograph_registry10dlc.domain.registration import (
     SCORE_AT_SUBMISSION,
     Complain,
     Entry,
+    Finding,
     Registration,
 )
 from heliograph_registry10dlc.domain.states import Actor, Event, Kind, NumberType, State
@@ -34,6 +35,7 @@ __all__ = [
     "Complain",
     "Entry",
     "Event",
+    "Finding",
     "Follows",
     "Kind",
     "Machine",

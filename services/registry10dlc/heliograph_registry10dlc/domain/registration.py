@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from heliograph_channels import Finding
 from heliograph_registry10dlc.domain.states import Actor, Event, Kind, NumberType, State
 
 SCORE_AT_SUBMISSION = -1
@@ -15,6 +14,15 @@ MAX_EXTERNAL_REFERENCE = 256
 """Characters of the id a company or use case has elsewhere."""
 # Told to the collector of violations: field path, what to do, reason.
 Complain = Callable[[str, str, str], None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to mend: the form's field (empty: all of it), a word of pinpoint-2 4.7, the registry's own words."""
+
+    field: str
+    cause: str
+    words: str = ""
 
 
 @dataclass(frozen=True)

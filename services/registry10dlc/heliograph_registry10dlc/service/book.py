@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from heliograph_channels import Finding, SubmissionKind
+from heliograph_channels import SubmissionKind
 from heliograph_kit.clock import Clock
 from heliograph_kit.database import Database
 from heliograph_kit.errors import RequestIdReused
@@ -21,6 +21,7 @@ from heliograph_registry10dlc.domain import (
     Actor,
     Entry,
     Event,
+    Finding,
     Follows,
     Kind,
     NumberType,

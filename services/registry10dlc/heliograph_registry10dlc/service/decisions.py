@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from heliograph_channels import Decision, DecisionState, Finding
+from heliograph_channels import Decision, DecisionState
+from heliograph_channels import Finding as Told
 from heliograph_registry10dlc import domain
-from heliograph_registry10dlc.domain import IN_FORCE, Actor, Event, Kind, NumberType, Registration, State
+from heliograph_registry10dlc.domain import IN_FORCE, Actor, Event, Finding, Kind, NumberType, Registration, State
 from heliograph_registry10dlc.domain.numbers import READY_AT_ONCE
 from heliograph_registry10dlc.errors import MoveNotAllowed, SubmissionOutdated
 from heliograph_registry10dlc.events import name_of
@@ -19,6 +20,8 @@ from heliograph_registry10dlc.service.book import Book, Cause, KnownDecision
 
 _MOST_WORDS = 1000
 _MOST_FINDINGS = 50
+_MOST_FIELD = 200
+_MOST_CAUSE = 100
 _DECIDABLE = frozenset(Event(state) for state in DecisionState)
 
 
@@ -60,7 +63,7 @@ class Decisions:
                 raise MoveNotAllowed(kind, name_of(project, kind, registration_id), current.state, decision.state)
         return await self._book.read(project, kind, registration_id)
 
-    async def refused(self, registration: Registration, findings: Sequence[Finding], at: datetime) -> bool:
+    async def refused(self, registration: Registration, findings: Sequence[Told], at: datetime) -> bool:
         """Write down that the registrar did not take the papers in; False when they were handed in again since."""
         project = registration.project
         async with self._book.writing(project) as conn:
@@ -77,7 +80,7 @@ class Decisions:
                 at,
                 findings[0].cause,
                 findings[0].words[:_MOST_WORDS],
-                tuple(findings[:_MOST_FINDINGS]),
+                _written(findings),
             )
             await self._decided(conn, current, event, cause, Decision("", DecisionState(event), at))
             return True
@@ -92,12 +95,12 @@ class Decisions:
 
     async def _take(self, meant: Registration, decision: Decision, actor: Actor) -> bool:
         event = Event(decision.state)
-        findings = decision.findings or (
-            (Finding(decision.field, decision.cause, decision.words),) if decision.field else ()
-        )
+        findings = decision.findings
+        if not findings and decision.field:
+            findings = (Told(decision.field, decision.cause, decision.words),)
         key = f"{decision.reference} {event} {decision.at.isoformat()}"
         words = decision.words[:_MOST_WORDS]
-        cause = Cause(actor, decision.at, decision.cause, words, tuple(findings[:_MOST_FINDINGS]), key)
+        cause = Cause(actor, decision.at, decision.cause, words, _written(findings), key)
         try:
             async with self._book.writing(meant.project) as conn:
                 current = await self._book.stores.registrations.get(conn, meant.project, meant.kind, meant.id)
@@ -162,6 +165,14 @@ def waiting_states() -> Collection[tuple[Kind, State]]:
                 found.add((kind, state))
         found |= {(kind, one) for one in (State.UPDATE_PENDING, State.RENEWAL_PENDING) if one in domain.states_of(kind)}
     return found
+
+
+def _written(findings: Sequence[Told]) -> tuple[Finding, ...]:
+    """Return what is kept of what a registrar wants mended; it comes from outside and is cut to size."""
+    return tuple(
+        Finding(one.field[:_MOST_FIELD], one.cause[:_MOST_CAUSE], one.words[:_MOST_WORDS])
+        for one in findings[:_MOST_FINDINGS]
+    )
 
 
 def _legal(registration: Registration, event: Event, actor: Actor) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heliograph.registry10dlc.v1 import inventory_pb2, registry_pb2, toll_free_pb2, vetting_pb2
-from heliograph_channels import Finding
 from heliograph_kit.instants import timestamp
-from heliograph_registry10dlc.domain import Entry, Kind, NumberType, Registration
+from heliograph_registry10dlc.domain import Entry, Finding, Kind, NumberType, Registration
 from heliograph_registry10dlc.events import name_of
 from heliograph_registry10dlc.store.errands import Grant
 from heliograph_registry10dlc.terms import Terms

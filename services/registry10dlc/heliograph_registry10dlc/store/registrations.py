@@ -10,8 +10,7 @@ from sqlalchemy import RowMapping, Select, and_, exists, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from heliograph_channels import Finding
-from heliograph_registry10dlc.domain import GONE, IN_FORCE, Kind, Registration, State
+from heliograph_registry10dlc.domain import GONE, IN_FORCE, Finding, Kind, Registration, State
 from heliograph_registry10dlc.tables import errands, moves, registrations, share_grants
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('registry10dlc ' || :project, 0))")
