@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,16 @@ import grpc
 import pytest
 
 from heliograph.registry10dlc.v1 import registrar_edge_pb2, registrar_edge_pb2_grpc
+from heliograph_channel_telnyx import TelnyxRegistrar
+from heliograph_channels import Decision, SubmissionKind
+from heliograph_kit.clock import SystemClock
+from heliograph_registry10dlc.registrar_calls import RegistrarCalls
+from heliograph_registry10dlc.servicers.registrar_edge import RegistrarEdgeServicer
 from tests.gateway.conftest import Gateway, gateway_at
+from tests.plugins.telnyx_peer import signed
+from tests.plugins.telnyx_registry_peer import EVENTS, json_of
+from tests.plugins.telnyx_registry_peer import FakeRegistry as FakeTelnyx
+from tests.plugins.test_telnyx_registrar import account, papers
 
 pytestmark = pytest.mark.integration
 HOOK = "/registrars/telnyx"
@@ -40,14 +50,22 @@ class FakeRegistry(registrar_edge_pb2_grpc.RegistrarEdgeServiceServicer):
         return registrar_edge_pb2.ReceiveRegistrarWebhookResponse(status=self.status, move_count=1)
 
 
-@pytest.fixture
-async def registry() -> AsyncIterator[tuple[FakeRegistry, str]]:
-    fake, server = FakeRegistry(), grpc.aio.server()
-    registrar_edge_pb2_grpc.add_RegistrarEdgeServiceServicer_to_server(fake, server)
+@asynccontextmanager
+async def served(servicer: registrar_edge_pb2_grpc.RegistrarEdgeServiceServicer) -> AsyncIterator[str]:
+    """Serve this on a port of its own and return the address."""
+    server = grpc.aio.server()
+    registrar_edge_pb2_grpc.add_RegistrarEdgeServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    yield fake, f"127.0.0.1:{port}"
+    yield f"127.0.0.1:{port}"
     await server.stop(None)
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[tuple[FakeRegistry, str]]:
+    fake = FakeRegistry()
+    async with served(fake) as address:
+        yield fake, address
 
 
 @pytest.fixture
@@ -140,6 +158,28 @@ async def test_a_caller_is_told_to_call_again_while_the_registry_hangs(gateway: 
 async def test_a_caller_is_told_to_call_again_while_the_registry_is_away() -> None:
     async with gateway_at(NOBODY, peer_registry10dlc=f"dns:///{NOBODY}", call_seconds=1) as gateway:
         assert (await gateway.http.post(HOOK, content=b"x")).status_code == 503
+
+
+async def test_a_signed_event_of_telnyx_becomes_a_decision_and_a_forged_one_nothing() -> None:
+    taken: list[Decision] = []
+
+    async def take(decisions: Sequence[Decision]) -> int:
+        taken.extend(decisions)
+        return len(decisions)
+
+    async with FakeTelnyx(fares_well=False).running() as telnyx:
+        registrar = TelnyxRegistrar().configured(account(telnyx.url))
+        reference = await registrar.submit(papers(SubmissionKind.NUMBER))
+        telnyx.assignments["+12065550100"]["assignmentStatus"] = "ASSIGNED"
+        servicer = RegistrarEdgeServicer(RegistrarCalls(registrar=registrar, take=take, clock=SystemClock()))
+        event = signed(json_of(EVENTS["number assigned"]))
+        async with served(servicer) as address, gateway_at(NOBODY, peer_registry10dlc=f"dns:///{address}") as gateway:
+            body = event.body.replace(b"success", b"failure")
+            assert (await gateway.http.post(HOOK, content=body, headers=event.headers)).status_code == 403
+            assert taken == []
+            assert (await gateway.http.post(HOOK, content=event.body, headers=event.headers)).status_code == 200
+        await registrar.close()
+    assert [(decision.reference, decision.state.value) for decision in taken] == [(reference, "READY")]
 
 
 @pytest.mark.parametrize(("size", "status"), [(1024 * 1024, 200), (1024 * 1024 + 1, 413)], ids=["limit", "past it"])
