@@ -33,6 +33,11 @@ class RegistrySettings(ServiceSettings):
         le=86_400,
         description="How often the registrar is asked for decisions, in real seconds.",
     )
+    public_url: str = Field(
+        "",
+        max_length=500,
+        description="Address under which the gateway is reached from outside; some registrars sign it with their calls.",
+    )
     max_brands: int = Field(25, ge=1, le=10_000, description="The most brands a project may have.")
     max_use_cases_per_brand: int = Field(10, ge=1, le=1_000, description="The most use cases a brand may have.")
     max_numbers_per_region: int = Field(

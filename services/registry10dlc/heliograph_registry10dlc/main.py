@@ -11,6 +11,7 @@ from heliograph.registry10dlc.v1 import (
     inventory_pb2_grpc,
     launch_pb2_grpc,
     papers_pb2_grpc,
+    registrar_edge_pb2_grpc,
     registry_pb2_grpc,
     toll_free_pb2_grpc,
     vetting_pb2_grpc,
@@ -29,6 +30,7 @@ from heliograph_registry10dlc.data_files import BadDataFile
 from heliograph_registry10dlc.desk import Desk
 from heliograph_registry10dlc.notice_settings import NoticeSettings
 from heliograph_registry10dlc.noticing import Chance, Noticing
+from heliograph_registry10dlc.registrar_calls import RegistrarCalls
 from heliograph_registry10dlc.service.book import Book
 from heliograph_registry10dlc.service.brands import Brands
 from heliograph_registry10dlc.service.decisions import Decisions
@@ -39,6 +41,7 @@ from heliograph_registry10dlc.servicers.desk import DeskServicer
 from heliograph_registry10dlc.servicers.inventory import InventoryServicer
 from heliograph_registry10dlc.servicers.launch import LaunchServicer
 from heliograph_registry10dlc.servicers.papers import PapersServicer
+from heliograph_registry10dlc.servicers.registrar_edge import RegistrarEdgeServicer
 from heliograph_registry10dlc.servicers.registry import RegistryServicer
 from heliograph_registry10dlc.servicers.toll_free import TollFreeServicer
 from heliograph_registry10dlc.servicers.vetting import VettingServicer
@@ -168,6 +171,17 @@ async def build(runtime: Runtime[RegistrySettings]) -> None:
         papers_pb2_grpc.add_PapersServiceServicer_to_server,
         PapersServicer(transfer),
         f"{_SERVICES}.PapersService",
+    )
+    calls = RegistrarCalls(
+        registrar=registrar,
+        take=decisions.take,
+        clock=runtime.clock,
+        public_url=settings.public_url.rstrip("/"),
+    )
+    runtime.add_servicer(
+        registrar_edge_pb2_grpc.add_RegistrarEdgeServiceServicer_to_server,
+        RegistrarEdgeServicer(calls),
+        f"{_SERVICES}.RegistrarEdgeService",
     )
     runtime.add_worker("desk", desk.run)
     runtime.add_worker("watching", watching.run, every_role=True)

@@ -8,8 +8,6 @@ from heliograph.registry10dlc.v1 import registrar_edge_pb2, registrar_edge_pb2_g
 from heliograph_channels import WebhookRequest
 from heliograph_registry10dlc.registrar_calls import RegistrarCalls
 
-SERVICE_NAME = "heliograph.registry10dlc.v1.RegistrarEdgeService"
-
 
 class RegistrarEdgeServicer(registrar_edge_pb2_grpc.RegistrarEdgeServiceServicer):
     """Answers RegistrarEdgeService."""
