@@ -19,9 +19,11 @@ from heliograph_suite import audience
 from heliograph_suite.check.command import check
 from heliograph_suite.installation import DEFAULT_DIRECTORY, Installation, PortsTaken, read_state
 from heliograph_suite.supervisor import ChildState, StartFailed, Supervisor
+from heliograph_suite.tendlc import command as tendlc
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.add_typer(audience.app, name="audience")
+app.add_typer(tendlc.app, name="10dlc")
 app.command()(check)
 console = Console()
 

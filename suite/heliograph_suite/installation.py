@@ -95,6 +95,8 @@ class Installation:
             "HELIOGRAPH_INTERNAL_SECRET": self.secrets["internal_secret"],
             "HELIOGRAPH_PROJECTS_BOOTSTRAP_KEY": self.secrets["bootstrap_key"],
             "HELIOGRAPH_MESSAGING_SECRET_KEY": self.secrets["messaging_secret_key"],
+            # One passphrase for both: their boxes make different keys of it.
+            "HELIOGRAPH_REGISTRY10DLC_SECRET_KEY": self.secrets["messaging_secret_key"],
             "HELIOGRAPH_ANALYTICS_EVENT_STORE": str(self.directory / "analytics" / "events.duckdb"),
             "HELIOGRAPH_SEGMENTS_IMPORT_ROOT": str(self.directory / "imports"),
             "HELIOGRAPH_SEGMENTS_INDEX_FOLDER": str(self.directory / "indexes"),

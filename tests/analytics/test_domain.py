@@ -80,6 +80,27 @@ def test_a_message_event_has_the_names_of_the_reference(
 
 
 @pytest.mark.parametrize(
+    ("outcome", "detail", "status"),
+    [
+        ("FAILED", "", "UNKNOWN"),
+        ("FAILED", "the provider is away", "UNKNOWN"),
+        ("FAILED", "CARRIER_BLOCKED (simulated): T_MOBILE takes 2,000 parts a day", "CARRIER_BLOCKED"),
+        ("FAILED", "INVALID (simulated)", "INVALID"),
+        ("FAILED", "INVALID_MESSAGE", "INVALID_MESSAGE"),
+        ("FAILED", "BLOCKED: a list", "BLOCKED"),
+        ("FAILED", "BLOCKEd", "UNKNOWN"),
+        ("FAILED", "SOMETHING_ELSE: happened", "UNKNOWN"),
+        ("FAILED", "SUCCESSFUL", "UNKNOWN"),
+        ("BOUNCED", "", "UNREACHABLE"),
+        ("BOUNCED", "CARRIER_UNREACHABLE: no cell", "CARRIER_UNREACHABLE"),
+        ("DELIVERED", "CARRIER_BLOCKED", "DELIVERED"),
+    ],
+)
+def test_a_failed_sms_has_the_record_status_its_detail_begins_with(outcome: str, detail: str, status: str) -> None:
+    assert names_of(outcome, "", "SMS", "", detail)[-1].status == status
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "successful-delivery-rate",

@@ -235,7 +235,8 @@ def test_production_runs_two_of_everything_apart_but_one_writer_of_events() -> N
 
 def test_the_secrets_of_the_trial_are_accepted_by_the_services() -> None:
     (secret,) = [r for r in of_kind("dev", "Secret") if r["metadata"]["name"].startswith("heliograph-secrets")]
-    assert set(secret["data"]) == {"database-url", "internal-secret", "messaging-secret-key", "bootstrap-key"}
+    keys = {"database-url", "internal-secret", "messaging-secret-key", "registry10dlc-secret-key", "bootstrap-key"}
+    assert set(secret["data"]) == keys
 
     used = {
         variable["valueFrom"]["secretKeyRef"]["key"]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph_channels.parts import GSM_BASIC, GSM_EXTENDED, measure
 from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.domain.outcomes import REASONS, RetryPolicy, Status, after_receipt, rejected, unknown
 from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
-from heliograph_messaging.domain.sms import GSM_BASIC, GSM_EXTENDED, measure
 from heliograph_messaging.regions import is_us
 
 pytestmark = pytest.mark.unit

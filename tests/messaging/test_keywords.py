@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph_channels.parts import measure
 from heliograph_messaging.domain.keywords import (
     MAX_KEYWORD,
     REQUIRED,
@@ -19,7 +20,6 @@ from heliograph_messaging.domain.keywords import (
     understand,
     with_required,
 )
-from heliograph_messaging.domain.sms import measure
 from heliograph_messaging.domain.stop_words import IN_OTHER_LANGUAGES, OPT_OUT_WORDS
 
 pytestmark = pytest.mark.unit

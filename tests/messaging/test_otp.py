@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from heliograph.messaging.v1 import messages_pb2, opt_outs_pb2, otp_pb2, phone_numbers_pb2
+from heliograph_channels.parts import measure
 from heliograph_kit.errors import Unavailable
 from heliograph_kit.rpc import reason_of, violations_of
 from heliograph_kit.testing import eventually
 from heliograph_messaging.domain import otp
 from heliograph_messaging.domain.otp import Wish
-from heliograph_messaging.domain.sms import measure
 from heliograph_messaging.phones import PhoneType, look_up
 from heliograph_messaging.service.otp import TEXTS
 from heliograph_messaging.service.phone_numbers import PhoneNumbers

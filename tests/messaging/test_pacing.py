@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -91,6 +91,22 @@ def test_batches_together_never_pass_the_rate_and_all_of_them_end(
         assert sent <= burst * (len(wants) + 1) + rate * (now - NOW).total_seconds() + 1e-6
         if not left[batch]:
             del left[batch]
+
+
+@unit
+@given(st.lists(st.integers(1, 10), min_size=1, max_size=60), st.floats(0.2, 100))
+@example([3, 3, 3], 4.0)
+def test_messages_of_any_sizes_all_go(sizes: list[int], rate: float) -> None:
+    """With every turn at least one message goes, though the parts left of a turn are lost."""
+    now, free_at, held = NOW, NOW, None
+    for _ in range(len(sizes) + 1):
+        taken = take(wanted=sum(sizes), largest=max(sizes), held=held, free_at=free_at, rate=rate, now=now)
+        sizes = sizes[fitting(sizes, taken.parts) :]
+        if not sizes:
+            return
+        assert taken.ahead is not None
+        now, free_at, held = taken.ahead.start, taken.free_at, taken.ahead
+    raise AssertionError(f"{len(sizes)} messages never go")
 
 
 @unit

@@ -332,6 +332,29 @@ async def test_simulator_numbers_never_reach_a_provider_and_report_as_they_are(s
     assert kinds == ["ACCEPTED", "BOUNCED"]
 
 
+async def test_what_a_carrier_refuses_fails_after_it_was_accepted(service: Service) -> None:
+    caps = [{"brand": "acme", "use_case": "news", "parts_per_day": {"T_MOBILE": 1}}]
+    areas = [{"prefix": "+1206", "carrier": "T_MOBILE"}, {"prefix": "+1303", "carrier": "VERIZON"}]
+    await service.set_up("SMS", "simulator", carrier_caps=caps, carrier_prefixes=areas)
+    await announce(service, TEN)
+    await service.dispatch(a_batch(["+12065550121", "+12065550122", "+13035550123"], channel="SMS"))
+    await service.done(3)
+
+    async def reported() -> list[messages_pb2.Message] | None:
+        rows = await service.rows()
+        ended = (S.MESSAGE_STATUS_DELIVERED, S.MESSAGE_STATUS_FAILED)
+        return rows if all(row.status in ended for row in rows) else None
+
+    rows = await eventually(reported)
+    assert rows is not None
+    assert [row.status == S.MESSAGE_STATUS_FAILED for row in rows] == [False, True, False]
+    assert rows[1].detail == "failed: CARRIER_BLOCKED (simulated): T_MOBILE takes 1 parts a day of the brand acme"
+    story = await service.messages.GetMessage(messages_pb2.GetMessageRequest(name=rows[1].name))
+    kinds = [events_pb2.MessageEventType.Name(event.type).removeprefix("MESSAGE_EVENT_TYPE_") for event in story.events]
+    assert kinds[0] == "ACCEPTED"
+    assert story.events[-1].detail.startswith("CARRIER_BLOCKED")  # the record status of the event
+
+
 async def test_the_simulator_answers_its_numbers_itself_whatever_it_is_told_to_do(service: Service) -> None:
     await service.set_up("SMS", "simulator", reject_share=1.0)
     await announce(service, TEN)

@@ -5,38 +5,33 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from heliograph_channel_simulator import SimulatorChannel, SimulatorRegistrar
+from heliograph_channel_simulator import SimulatorChannel
 from heliograph_channels import (
     Accepted,
     ChannelProvider,
-    DecisionState,
     Kind,
     OutgoingMessage,
     Receipt,
     ReceiptKind,
-    Registrar,
     Rejected,
     RejectReason,
     Sender,
     SmsContent,
-    Submission,
-    SubmissionKind,
     Unknown,
 )
-from heliograph_channels.testing import ChannelContract, RecordingContext, RegistrarContract, a_message, content_for
+from heliograph_channels.testing import ChannelContract, RecordingContext, a_message, content_for
 
 QUIET: dict[str, object] = {"delivered_share": 0}
 
@@ -75,14 +70,6 @@ class TestSimulatorCustom(TestSimulatorEmail):
     kind = Kind.CUSTOM
     good_address = "anything"
     bad_addresses = ("a b",)
-
-
-class TestSimulatorRegistrarContract(RegistrarContract):
-    bad_fields = {kind: {"company_name": "Reject me Ltd", "other": "fine"} for kind in SubmissionKind}
-
-    @pytest.fixture
-    def registrar(self) -> Registrar:
-        return SimulatorRegistrar()
 
 
 async def opened(settings: Mapping[str, object], recording: RecordingContext | None = None) -> Sender:
@@ -361,71 +348,6 @@ async def test_thirty_thousand_sends_a_second(settings: dict[str, object], tmp_p
     await sender.close()
     print(f"simulator {settings}: {best:,.0f} sends/s")
     assert best >= 30_000
-
-
-START = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def papers(kind: SubmissionKind, **fields: str) -> Submission:
-    return Submission(kind, "b" * 32, fields, START)
-
-
-@pytest.mark.parametrize(
-    ("kind", "delay", "state"),
-    [
-        (SubmissionKind.BRAND, timedelta(hours=1), DecisionState.VERIFIED),
-        (SubmissionKind.USE_CASE, timedelta(days=1), DecisionState.APPROVED),
-        (SubmissionKind.NUMBER, timedelta(days=14), DecisionState.READY),
-    ],
-)
-async def test_decisions_come_when_the_references_say(kind: SubmissionKind, delay: timedelta, state: str) -> None:
-    registrar = SimulatorRegistrar()
-    reference = await registrar.submit(papers(kind))
-    assert list(await registrar.poll([reference], START + delay - timedelta(seconds=1))) == []
-    (decision,) = await SimulatorRegistrar().poll([reference], START + delay)
-    assert (decision.state, decision.at) == (state, START + delay)
-
-
-async def test_delays_are_settings() -> None:
-    registrar = SimulatorRegistrar().configured({"number_delay": 0, "brand_delay": 5})
-    reference = await registrar.submit(papers(SubmissionKind.NUMBER))
-    (decision,) = await registrar.poll([reference], START)
-    assert decision.at == START
-    with pytest.raises(ValueError, match="brand_delay"):
-        SimulatorRegistrar().configured({"brand_delay": -1})
-
-
-async def test_papers_may_ask_for_a_rejection_and_its_cause() -> None:
-    registrar = SimulatorRegistrar()
-    asked = papers(SubmissionKind.USE_CASE, website="Reject:WEBSITE_MISSING_OR_DOWN", name="We Rejected it")
-    (decision,) = await registrar.poll([await registrar.submit(asked)], START + timedelta(days=2))
-    assert (decision.state, decision.cause, decision.field) == ("REJECTED", "WEBSITE_MISSING_OR_DOWN", "website")
-
-
-async def test_a_suspension_follows_an_approval() -> None:
-    registrar = SimulatorRegistrar().configured({"suspension_delay": 60})
-    reference = await registrar.submit(papers(SubmissionKind.USE_CASE, description="Suspend me later"))
-    approved, suspended = await registrar.poll([reference], START + timedelta(days=2))
-    assert (approved.state, suspended.state) == (DecisionState.APPROVED, DecisionState.SUSPENDED)
-    assert suspended.at - approved.at == timedelta(minutes=1)
-
-
-async def test_a_brand_carries_a_vetting_score() -> None:
-    async def score(registrar: Registrar, **fields: str) -> str:
-        reference = await registrar.submit(papers(SubmissionKind.BRAND, **fields))
-        (decision,) = await registrar.poll([reference], START + timedelta(days=2))
-        return decision.attributes["vetting_score"]
-
-    assert await score(SimulatorRegistrar(), company_name="Acme Score:42") == "42"
-    assert await score(SimulatorRegistrar({"vetting_score": 77})) == "77"
-    assert re.fullmatch(r"[1-9][0-9]?|100", await score(SimulatorRegistrar()))
-
-
-async def test_damaged_references_have_no_decisions() -> None:
-    registrar = SimulatorRegistrar()
-    reference = await registrar.submit(papers(SubmissionKind.BRAND))
-    damaged = [reference[:-3], reference[:40] + "!" + reference[41:], "sim1.", "sim1.e30", "sim1.\u00e9"]
-    assert list(await registrar.poll(damaged, START + timedelta(days=99))) == []
 
 
 def test_sms_content_is_the_only_content_for_sms() -> None:

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from heliograph.registry10dlc.v1 import registry_pb2_grpc
 from heliograph_kit.auth import InternalTokens
+from heliograph_kit.database import Database
 from heliograph_kit.rpc import channel
 from heliograph_kit.runtime import Runtime, running
 from heliograph_kit.testing.fixtures import MigratedDatabase
@@ -24,11 +25,17 @@ RATE = 100_000
 
 
 @pytest.fixture
-def settings(migrated_database: MigratedDatabase, nats_url: str) -> RegistrySettings:
+def registry_url(migrated_database: MigratedDatabase) -> str:
+    """The URL of a fresh database with the tables of the registry."""
+    return migrated_database((PACKAGE, "registry10dlc"))
+
+
+@pytest.fixture
+def settings(registry_url: str, nats_url: str) -> RegistrySettings:
     """Settings on a fresh database; the simulator decides by the hurried clock."""
     return RegistrySettings.model_validate(
         {
-            "database_url": migrated_database((PACKAGE, "registry10dlc")),
+            "database_url": registry_url,
             "nats_url": nats_url,
             "listen": "127.0.0.1:0",
             "internal_secret": SECRET,
@@ -36,9 +43,18 @@ def settings(migrated_database: MigratedDatabase, nats_url: str) -> RegistrySett
             "clock_rate": RATE,
             "clock_origin": datetime.now(UTC),
             "poll_seconds": 0.05,
+            "max_numbers_per_region": 60,
             "registrar_settings": {"vetting_score": 80, "number_delay": 86_400.0},
         }
     )
+
+
+@pytest_asyncio.fixture
+async def database(registry_url: str) -> AsyncIterator[Database]:
+    """That database, opened."""
+    opened = Database(registry_url, application_name="test")
+    yield opened
+    await opened.close()
 
 
 @pytest_asyncio.fixture

@@ -166,7 +166,7 @@ async def test_each_step_waits_for_the_one_before(registry: Stub) -> None:
     assert (await refused(again))[:2] == (grpc.StatusCode.NOT_FOUND, "REGISTRATION_NOT_FOUND")
     verified = await a_verified_brand(registry)
     twice = registry.SubmitBrand(registry_pb2.SubmitBrandRequest(name=verified.name))
-    assert (await refused(twice))[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "REGISTRATION_MOVE_NOT_ALLOWED")
+    assert (await refused(twice))[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "NOTHING_TO_SUBMIT")
     wanted = registry_pb2.UseCase(brand=verified.name, fields=USE_CASE)
     use_case = await registry.CreateUseCase(registry_pb2.CreateUseCaseRequest(parent=SHOP, use_case=wanted))
     number = await a_number(registry)

@@ -10,16 +10,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SDK = ROOT / "plugins/sdk/heliograph_channels"
+# Rules that several services' domains and plugins must share, as none imports another: as pure as a domain.
+SHARED_RULES = ("parts", "us_carriers")
 DOMAINS = sorted(path for path in ROOT.glob("services/*/heliograph_*/domain*") if path.name in ("domain", "domain.py"))
 
 
 def imports(path: Path) -> Iterator[str]:
     """Top-level names of what a module imports; relative imports are its own."""
+    return (name.partition(".")[0] for name in modules_of(path))
+
+
+def modules_of(path: Path) -> set[str]:
+    """Whole names of the modules a module imports or imports from."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module.partition(".")[0]
+            found.add(node.module)
+    return found
 
 
 def modules(path: Path) -> list[Path]:
@@ -45,10 +54,18 @@ def test_the_extras_of_the_sdk_are_imported_by_whoever_wants_them_alone() -> Non
 
 
 @pytest.mark.parametrize("path", DOMAINS, ids=lambda path: str(path.parent.name))
-def test_a_domain_imports_the_standard_library_alone(path: Path) -> None:
+def test_a_domain_imports_the_standard_library_and_shared_rules_alone(path: Path) -> None:
+    shared = {f"heliograph_channels.{name}" for name in SHARED_RULES}
     for module in modules(path):
-        foreign = {name for name in imports(module) if name not in sys.stdlib_module_names}
-        assert foreign <= {path.parent.name}, module.name
+        foreign = {
+            name for name in modules_of(module) - shared if name.partition(".")[0] not in sys.stdlib_module_names
+        }
+        assert {name.partition(".")[0] for name in foreign} <= {path.parent.name}, module.name
+
+
+@pytest.mark.parametrize("name", SHARED_RULES)
+def test_a_shared_rule_imports_the_standard_library_alone(name: str) -> None:
+    assert set(imports(SDK / f"{name}.py")) <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("path", DOMAINS, ids=lambda path: str(path.parent.name))

@@ -36,7 +36,16 @@ from heliograph_channels.providers import (
     Report,
     Sender,
 )
-from heliograph_channels.registrars import Decision, DecisionState, Registrar, Submission, SubmissionKind
+from heliograph_channels.registrars import (
+    ERRANDS,
+    Decision,
+    DecisionState,
+    Finding,
+    Refused,
+    Registrar,
+    Submission,
+    SubmissionKind,
+)
 from heliograph_channels.results import (
     Accepted,
     Receipt,
@@ -53,6 +62,7 @@ from heliograph_channels.texts import sms_problem
 
 __all__ = [
     "CHANNELS",
+    "ERRANDS",
     "REGISTRARS",
     "SIMULATOR_NUMBERS",
     "Accepted",
@@ -65,6 +75,7 @@ __all__ = [
     "DecisionState",
     "Deliver",
     "EmailContent",
+    "Finding",
     "Forged",
     "Health",
     "InboundMessage",
@@ -78,6 +89,7 @@ __all__ = [
     "Receipt",
     "ReceiptKind",
     "Received",
+    "Refused",
     "Registrar",
     "RejectReason",
     "Rejected",

@@ -10,10 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from heliograph_channel_simulator.carriers import CARRIER_SETTINGS, CarrierRules, Counts, carrier_problems
 from heliograph_channel_simulator.journal import Journal
+from heliograph_channel_simulator.ledger import CarrierLedger
 from heliograph_channel_simulator.receipts import Postman
 from heliograph_channel_simulator.script import Answer, Fate, Follow, Script
 from heliograph_channels import (
+    SIMULATOR_NUMBERS,
     Accepted,
     Capabilities,
     ChannelProvider,
@@ -25,6 +28,7 @@ from heliograph_channels import (
     Problem,
     ProviderContext,
     PushContent,
+    ReceiptKind,
     Rejected,
     RejectReason,
     Sender,
@@ -35,6 +39,7 @@ from heliograph_channels import (
     VoiceContent,
     address_problem,
 )
+from heliograph_channels.parts import measure
 
 __all__ = ["SimulatorChannel"]
 
@@ -104,6 +109,7 @@ SCHEMA: dict[str, object] = {
             "minLength": 1,
             "description": "File that gets one JSON line for every message the simulated provider took.",
         },
+        **CARRIER_SETTINGS,
     },
 }
 
@@ -121,7 +127,7 @@ class SimulatorChannel(ChannelProvider):
         return replace(self.capabilities, idempotency_key=bool(settings.get("idempotent", False)))
 
     def check_settings(self, settings: Mapping[str, object]) -> Sequence[Problem]:
-        """Check the schema, and that shares of one whole do not sum to more than 1."""
+        """Check the schema, that shares of one whole do not sum to more than 1, and that carriers do not contradict themselves."""
         problems = list(super().check_settings(settings))
         if not problems:
             for first, second, default in (
@@ -131,6 +137,7 @@ class SimulatorChannel(ChannelProvider):
                 total = cast(float, settings.get(first, default)) + cast(float, settings.get(second, 0.0))
                 if total > 1:
                     problems.append(Problem(second, f"together with {first} must be at most 1"))
+            problems += carrier_problems(settings)
         return problems
 
     async def open(self, settings: Mapping[str, object], context: ProviderContext) -> SimulatorSender:
@@ -142,10 +149,10 @@ class SimulatorSender(Sender):
     """One project's simulated provider account."""
 
     def __init__(self, settings: Mapping[str, object], context: ProviderContext) -> None:
-        """Open the journal named in checked settings.
+        """Open the journal named in checked settings, and what the carriers count in beside it.
 
         Raises:
-            OSError: the journal cannot be opened.
+            OSError: one of them cannot be opened.
         """
         self._script = Script.of(settings)
         self._plain = self._script.plain_fate() if self._script.is_plain else None
@@ -153,6 +160,8 @@ class SimulatorSender(Sender):
         self._idempotent = bool(settings.get("idempotent", False))
         path = settings.get("journal_path")
         self._journal = Journal(Path(str(path)), remember=self._idempotent) if path else None
+        self._carriers = CarrierRules.of(settings)
+        self._ledger = CarrierLedger(Path(f"{path}.carriers") if path and self._carriers else None)
         self._known: set[str] = set()  # without a journal, idempotent lasts as long as the sender
         self._lost: set[str] = set()
         self._now = context.now
@@ -167,10 +176,11 @@ class SimulatorSender(Sender):
             await asyncio.sleep(self._latency)
         if self._closed:
             return [_CLOSED] * len(messages)
-        if self._journal is None:
-            return self._take(messages, self._known)
-        with self._journal.exclusive() as known:
-            return self._take(messages, known)
+        with self._ledger.exclusive() as counts:
+            if self._journal is None:
+                return self._take(messages, self._known, counts)
+            with self._journal.exclusive() as known:
+                return self._take(messages, known, counts)
 
     async def health(self) -> Health:
         """Be well until closed."""
@@ -182,8 +192,9 @@ class SimulatorSender(Sender):
         await self._postman.close()
         if self._journal is not None:
             self._journal.close()
+        self._ledger.close()
 
-    def _take(self, messages: Sequence[OutgoingMessage], known: set[str]) -> list[SendResult]:
+    def _take(self, messages: Sequence[OutgoingMessage], known: set[str], counts: Counts) -> list[SendResult]:
         results: list[SendResult] = []
         taken: list[tuple[OutgoingMessage, str]] = []
         arrived: list[tuple[str, str, tuple[Follow, ...]]] = []
@@ -207,13 +218,30 @@ class SimulatorSender(Sender):
                 taken.append((message, fate.answer.value))
                 if self._idempotent:
                     known.add(message_id)
-                if fate.follows:
-                    arrived.append((message_id, provider_id, fate.follows))
+                if follows := self._follows(message, fate, counts):
+                    arrived.append((message_id, provider_id, follows))
         if taken and self._journal is not None:
             self._journal.append(taken, self._now())
         if arrived:
             self._postman.expect(arrived)
         return results
+
+    def _follows(self, message: OutgoingMessage, fate: Fate, counts: Counts) -> tuple[Follow, ...]:
+        """Let the recipient's carrier have its say in what follows; simulator numbers have none."""
+        content = message.content
+        if self._carriers is None or not isinstance(content, SmsContent) or message.address in SIMULATOR_NUMBERS:
+            return fate.follows
+        refusal = self._carriers.refusal(
+            counts,
+            origination=message.origination,
+            number=message.address,
+            body=content.body,
+            parts=max(1, measure(content.body).parts),
+            now=self._now(),
+        )
+        if refusal is None:
+            return fate.follows
+        return (Follow(ReceiptKind.FAILED, self._script.bounced_delay, permanent=False, detail=refusal),)
 
     def _fate(self, message: OutgoingMessage) -> Fate | Unsupported | Rejected:
         if not isinstance(message.content, _CONTENT[message.kind]):

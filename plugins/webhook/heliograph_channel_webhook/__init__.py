@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from heliograph_channel_webhook.channel import WebhookChannel
-from heliograph_channel_webhook.signing import SIGNATURE, TIMESTAMP, sign, verify
 from heliograph_channels import ChannelProvider, hookimpl
+from heliograph_channels.signing import SIGNATURE, TIMESTAMP, sign, verify
 
 __all__ = ["SIGNATURE", "TIMESTAMP", "WebhookChannel", "sign", "verify"]
 

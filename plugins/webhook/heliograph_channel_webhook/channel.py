@@ -12,7 +12,6 @@ from typing import Any, cast
 from heliograph_channel_webhook.attempts import combined, of_status, pause_after
 from heliograph_channel_webhook.payload import MOST_ENDPOINTS, Call, answers, endpoint_json, grouped
 from heliograph_channel_webhook.settings import SCHEMA, problems
-from heliograph_channel_webhook.signing import SIGNATURE, TIMESTAMP, sign
 from heliograph_channels import (
     Accepted,
     Capabilities,
@@ -31,6 +30,7 @@ from heliograph_channels import (
 )
 from heliograph_channels.destinations import Destination, Forbidden
 from heliograph_channels.http_client import Answer, HttpClient, NoAnswer, NotSent, Pause
+from heliograph_channels.signing import SIGNATURE, TIMESTAMP, sign
 
 __all__ = ["ACCOUNT_HEADER", "WebhookChannel"]
 

@@ -127,7 +127,7 @@ class Rows:
             }
             attributes = {key: value for key, value in told.items() if value}
             metrics = {"number_of_message_parts": float(event.part_count)} if event.part_count else {}
-            for named in names_of(outcome, event.reason, batch.channel, collection if id_ else ""):
+            for named in names_of(outcome, event.reason, batch.channel, collection if id_ else "", event.detail):
                 extra = {named.status_attribute: named.status} if named.status_attribute else {}
                 self._add(
                     event.time.seconds * 1_000_000 + event.time.nanos // 1000,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -166,16 +167,25 @@ _BY_CHANNEL: Mapping[str, Mapping[str, Named]] = {
         "OPTED_OUT": Named("_SMS.OPTOUT"),
     },
 }
+RECORD_STATUSES = frozenset(
+    "INVALID UNREACHABLE UNKNOWN BLOCKED CARRIER_UNREACHABLE SPAM INVALID_MESSAGE CARRIER_BLOCKED TTL_EXPIRED MAX_PRICE_EXCEEDED "
+    "OPTED_OUT NO_QUOTA_LEFT_ON_ACCOUNT NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND DESTINATION_COUNTRY_NOT_SUPPORTED "
+    "ACCOUNT_IN_SANDBOX RATE_EXCEEDED INVALID_ORIGINATION_IDENTITY ORIGINATION_IDENTITY_DOES_NOT_EXIST INVALID_DLT_PARAMETERS "
+    "INVALID_PARAMETERS ACCESS_DENIED INVALID_KEYWORD INVALID_SENDER_ID INVALID_POOL_ID SENDER_ID_NOT_SUPPORTED_FOR_DESTINATION "
+    "INVALID_PHONE_NUMBER".split()
+)
+"""What `record_status` of a failed SMS may say (pinpoint-2 5.5)."""
+_FIRST_WORD = re.compile(r"[A-Z_]+(?![A-Za-z0-9_])")
 _SENDING = frozenset({"ACCEPTED", "FAILED", "SKIPPED", "IN_DOUBT"})
 _SOFT = ("SOFT", "TRANSIENT")
 
 
-def names_of(outcome: str, reason: str, channel: str, source: str) -> list[Named]:
+def names_of(outcome: str, reason: str, channel: str, source: str, detail: str = "") -> list[Named]:
     """Return what a message event is called as events: one or two, at least one, so that nothing goes uncounted.
 
     `source` is `campaigns`, `journeys` or empty. A campaign's or journey's attempt is `_campaign.send` or
     `_journey.send` and, when the channel has its own family, that family's event besides. What the reference has no
-    name for is `_message.<outcome>`, ours.
+    name for is `_message.<outcome>`, ours. A detail that begins with a record status (`CARRIER_BLOCKED: ...`) is that of a failed SMS.
     """
     named: list[Named] = []
     if outcome in _SENDING and source:
@@ -193,6 +203,10 @@ def names_of(outcome: str, reason: str, channel: str, source: str) -> list[Named
         own = Named("_email.rendering_failure")
     if own is not None and outcome == "BOUNCED" and channel == "EMAIL" and reason.startswith(_SOFT):
         own = Named("_email.softbounce")
+    if own is not None and own.event_type == "_SMS.FAILURE":
+        told = _FIRST_WORD.match(detail)
+        if told is not None and told[0] in RECORD_STATUSES:
+            own = replace(own, status=told[0])
     if own is not None:
         named.append(own)
     return named or [Named(f"_message.{outcome.lower()}")]

@@ -91,3 +91,7 @@ class StaleEtag(Aborted):
 
     def __init__(self) -> None:
         super().__init__("the campaign changed since you read it; read it again and repeat the change")
+
+
+class RegistryAway(Exception):
+    """The 10DLC registry did not answer. Callers are told in the answer; it is never refused to them."""

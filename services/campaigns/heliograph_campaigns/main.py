@@ -11,6 +11,8 @@ from heliograph_campaigns.outcomes import (
     Outcomes,
 )
 from heliograph_campaigns.peers import Peers
+from heliograph_campaigns.previews import Previews
+from heliograph_campaigns.registry import Registry10dlc
 from heliograph_campaigns.runner import Runner
 from heliograph_campaigns.service import Campaigns
 from heliograph_campaigns.servicer import CampaignServicer
@@ -68,7 +70,7 @@ async def build(runtime: Runtime[CampaignsSettings]) -> None:
     changes = Changes(database=runtime.database, store=store, inbox=inbox, campaigns=campaigns)
     runtime.add_servicer(
         campaigns_pb2_grpc.add_CampaignServiceServicer_to_server,
-        CampaignServicer(campaigns),
+        CampaignServicer(campaigns, Previews(campaigns, peers, Registry10dlc(runtime.peer("registry10dlc")))),
         SERVICE_NAME,
     )
     runtime.add_worker("runner", runner.run)

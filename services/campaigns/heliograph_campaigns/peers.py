@@ -16,6 +16,7 @@ from heliograph.segments.v1 import (
 )
 from heliograph_campaigns.domain import Content, Inherited, Limits, QuietTime
 from heliograph_campaigns.errors import PoolUnusable, SegmentUnusable, TemplateUnusable
+from heliograph_campaigns.events import content_to_proto
 
 # A page of a large audience may take a while when the machine is busy; without an end a lost peer would hold the run.
 _STREAM_SECONDS = 3_600.0
@@ -105,6 +106,14 @@ class Peers:
         if not content.template:
             return ()
         return list((await self._template(content, "", deleted=True)).variables)
+
+    async def sms_text(self, content: Content) -> str:
+        """Return the text of an SMS without variables filled, by the precedence of pinpoint-2 1.4. Raises TemplateUnusable."""
+        whole = content_to_proto(content)
+        if inline := whole.overrides.body or whole.sms_body:
+            return inline
+        stored = (await self._template(content, "", deleted=True)).sms.body if content.template else ""
+        return stored or whole.default_body
 
     async def _template(self, content: Content, channel: str, *, deleted: bool = False) -> templates_pb2.Template:
         request = templates_pb2.GetTemplateRequest(

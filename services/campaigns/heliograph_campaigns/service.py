@@ -123,6 +123,15 @@ class Campaigns:
         self._wake()
         return campaign
 
+    async def examined(self, project: str, draft: Draft) -> Draft:
+        """Check a draft as `create` does, without keeping anything, and pin its segment's version.
+
+        Raises:
+            InvalidArgument, SegmentUnusable, TemplateUnusable.
+        """
+        _check(project, draft, self._clock.now(), under="draft")
+        return await self._pinned(draft)
+
     async def get(self, project: str, campaign_id: str) -> Campaign:
         """Return a campaign. Raises CampaignNotFound."""
         async with self._database.transaction() as conn:

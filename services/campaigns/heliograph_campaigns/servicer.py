@@ -18,6 +18,8 @@ from heliograph_campaigns.events import (
     content_from_proto,
     content_to_proto,
 )
+from heliograph_campaigns.preview_protos import preview_to_proto
+from heliograph_campaigns.previews import Previews
 from heliograph_campaigns.service import Campaigns, RunReport
 from heliograph_campaigns.store import TARGETED, FunnelKey
 from heliograph_kit.errors import InvalidArgument, Violation, Violations
@@ -47,9 +49,10 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class CampaignServicer(campaigns_pb2_grpc.CampaignServiceServicer):
     """Answers `heliograph.campaigns.v1.CampaignService`."""
 
-    def __init__(self, campaigns: Campaigns) -> None:
+    def __init__(self, campaigns: Campaigns, previews: Previews) -> None:
         """Take the use cases."""
         self._campaigns = campaigns
+        self._previews = previews
 
     async def CreateCampaign(
         self,
@@ -143,6 +146,22 @@ class CampaignServicer(campaigns_pb2_grpc.CampaignServiceServicer):
         """Resume a paused campaign."""
         name = parse_name(request.name, "campaigns")
         return campaign_to_proto(await self._campaigns.resume(name.project, name.id))
+
+    async def PreviewCampaign(
+        self,
+        request: campaigns_pb2.PreviewCampaignRequest,
+        context: Context,
+    ) -> campaigns_pb2.PreviewCampaignResponse:
+        """Tell what is worth a look in a campaign."""
+        project = project_of(request.parent, field="parent")
+        if request.WhichOneof("source") is None:
+            raise InvalidArgument([Violation("source", "a campaign or a draft is required", "REQUIRED")])
+        if request.HasField("draft"):
+            return preview_to_proto(await self._previews.of_draft(project, draft_from_proto(request.draft)))
+        name = parse_name(request.campaign, "campaigns", field="campaign")
+        if name.project != project:
+            raise InvalidArgument([Violation("campaign", "must belong to the project of parent", "OTHER_PROJECT")])
+        return preview_to_proto(await self._previews.of_stored(project, name.id))
 
     async def ListRuns(
         self, request: campaigns_pb2.ListRunsRequest, context: Context

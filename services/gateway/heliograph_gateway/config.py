@@ -31,7 +31,7 @@ class GatewaySettings(ServiceSettings):
         default=30, ge=1, le=600, description="how long a connection stays open without a request, seconds"
     )
     call_seconds: float = Field(
-        default=15, ge=0.1, le=60, description="how long messaging may take for one call, seconds"
+        default=15, ge=0.1, le=60, description="how long messaging, or the registry, may take for one call, seconds"
     )
     flush_seconds: float = Field(
         default=0.5,

@@ -27,6 +27,16 @@ class MessagingAway(Unavailable):
         super().__init__("try again in a moment", dependency="messaging")
 
 
+class RegistryAway(Unavailable):
+    """registry10dlc does not answer, so a registrar's decision cannot be written down."""
+
+    status: ClassVar[int] = 503
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__("try again in a moment", dependency="registry10dlc")
+
+
 class NotConfirmed(InvalidArgument):
     """Somebody called the address of an unsubscription without asking for one."""
 
@@ -59,5 +69,5 @@ class BodyTooSlow(Unavailable):
         super().__init__(f"the body did not come within {seconds:g} seconds")
 
 
-Refusal = NothingHere | MessagingAway | NotConfirmed | BodyTooLarge | BodyTooSlow
+Refusal = NothingHere | MessagingAway | RegistryAway | NotConfirmed | BodyTooLarge | BodyTooSlow
 """Everything that becomes an answer by itself."""

@@ -7,7 +7,9 @@ from heliograph_gateway.server import HttpServer
 from heliograph_gateway.service.keys import Keys
 from heliograph_gateway.service.messaging import Messaging
 from heliograph_gateway.service.recorder import Recorder
+from heliograph_gateway.service.registry import Registry
 from heliograph_gateway.servicers.app import make_app
+from heliograph_gateway.servicers.registrars import RegistrarRoutes
 from heliograph_gateway.servicers.tracking import TrackingRoutes
 from heliograph_gateway.servicers.webhooks import WebhookRoutes
 from heliograph_kit.runtime import Runtime, run_service
@@ -34,7 +36,10 @@ async def build(runtime: Runtime[GatewaySettings]) -> None:
     )
     tracking = TrackingRoutes(keys, recorder, messaging, clock.now, body_seconds=settings.body_seconds)
     webhooks = WebhookRoutes(messaging, body_seconds=settings.body_seconds)
-    server.serve(make_app([*tracking.routes(), *webhooks.routes()], lambda: server.ready))
+    registry = Registry(runtime.peer("registry10dlc"), seconds=settings.call_seconds)
+    registrars = RegistrarRoutes(registry, body_seconds=settings.body_seconds)
+    routes = [*tracking.routes(), *webhooks.routes(), *registrars.routes()]
+    server.serve(make_app(routes, lambda: server.ready))
     runtime.serve_with(server)
 
 

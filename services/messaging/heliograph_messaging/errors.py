@@ -141,16 +141,6 @@ class ChannelSettingsInvalid(InvalidArgument):
         super().__init__(violations, _first(violations, "the settings are not valid"))
 
 
-class SecretKeyMissing(FailedPrecondition):
-    """A secret was given and there is no key to store it under."""
-
-    reason: ClassVar[str] = "SECRET_KEY_MISSING"
-
-    def __init__(self) -> None:
-        """Say what the operator has to do."""
-        super().__init__("secrets cannot be stored: set HELIOGRAPH_MESSAGING_SECRET_KEY and restart messaging")
-
-
 class AddressInvalid(InvalidArgument):
     """One or more recipients have addresses the channel can never send to."""
 

@@ -24,6 +24,7 @@ from heliograph_kit.fair import FairConsumer
 from heliograph_kit.ids import new_id
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.runtime import Runtime, StartFailed, run_service
+from heliograph_kit.secretbox import SecretBox
 from heliograph_messaging.config import MessagingSettings
 from heliograph_messaging.content import ContentCache
 from heliograph_messaging.countries import BadCountries, load_countries
@@ -58,7 +59,6 @@ from heliograph_messaging.projections import (
     SegmentsAudience,
 )
 from heliograph_messaging.providers import Senders, load_catalogue
-from heliograph_messaging.secretbox import SecretBox
 from heliograph_messaging.service.channels import Channels
 from heliograph_messaging.service.direct import DirectSends
 from heliograph_messaging.service.direct_content import Contents
@@ -141,7 +141,9 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     memory, numbers, requests = Memory(), NumberStore(), RequestStore()
     channels, templates, routes = WatchedChannels(memory), WatchedTemplates(memory), WatchedRoutes(memory)
     recent_channels, recent_templates = RecentChannels(memory, database), RecentTemplates(memory, database)
-    box, cache, files = SecretBox(settings.secret_key), ContentCache(), FileStore()
+    # `person` is older than the box's place in the kit: another one would make stored secrets unreadable.
+    box = SecretBox(settings.secret_key, service="messaging", person=b"heliograph-chan")
+    cache, files = ContentCache(), FileStore()
     keys = TrackingKeys(database, settings.tracking_secrets())
     tracking = Tracking(keys, clock, public_url=settings.public_url, click_days=settings.tracking_days)
     audience = SegmentsAudience(runtime.peer("segments"))

@@ -18,13 +18,13 @@ from heliograph_channels import (
     Receipt,
     Sender,
 )
+from heliograph_kit.secretbox import SecretBox, SecretUnreadable
 from heliograph_messaging.contained import capabilities_under, close_sender, open_sender
 from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.faults import PluginFault
 from heliograph_messaging.isolation.catalogue import load
 from heliograph_messaging.isolation.child import Limits
 from heliograph_messaging.redaction import KNOWN, Secrets, watch
-from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
 from heliograph_messaging.store.routes import Route
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from heliograph_gateway.errors import BodyTooLarge, BodyTooSlow, MessagingAway, NotConfirmed, NothingHere, Refusal
+from heliograph_gateway.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    MessagingAway,
+    NotConfirmed,
+    NothingHere,
+    Refusal,
+    RegistryAway,
+)
 from heliograph_gateway.servicers.pages import refusal
 from heliograph_kit.telemetry import extract, histogram, trace_id, tracer
 
@@ -41,7 +49,7 @@ _requests = histogram("heliograph.gateway.requests")
 def make_app(routes: Sequence[Route], ready: Callable[[], bool]) -> Starlette:
     """Return the application; `ready` tells whether requests should be sent here."""
     handlers: dict[Any, Any] = dict.fromkeys(
-        (NothingHere, MessagingAway, NotConfirmed, BodyTooLarge, BodyTooSlow), _refused
+        (NothingHere, MessagingAway, RegistryAway, NotConfirmed, BodyTooLarge, BodyTooSlow), _refused
     )
     return Starlette(
         routes=[*_health(ready), *routes],
@@ -65,7 +73,7 @@ def _health(ready: Callable[[], bool]) -> list[Route]:
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    retry = _RETRY_AFTER_SECONDS if isinstance(error, MessagingAway) else None
+    retry = _RETRY_AFTER_SECONDS if isinstance(error, MessagingAway | RegistryAway) else None
     page = refusal(error.status, _TITLES[error.status], error.message, retry_after=retry)
     if error.status in _ENDS:
         page.headers["connection"] = "close"

@@ -11,8 +11,8 @@ from starlette.routing import Route
 from heliograph_gateway.errors import NothingHere
 from heliograph_gateway.service.messaging import Messaging
 from heliograph_gateway.servicers.bodies import read_body
+from heliograph_gateway.servicers.calls import MAX_BODY, headers_of, target_of
 
-MAX_BODY = 1024 * 1024
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _CHANNEL = re.compile(r"[A-Za-z_]{1,32}")
 _ROUTE = re.compile(r"[A-Za-z0-9-]{0,63}")
@@ -46,22 +46,8 @@ class WebhookRoutes:
             f"projects/{project}/channels/{channel.upper()}",
             route,
             method=request.method,
-            target=_target(request),
-            headers=_headers(request),
+            target=target_of(request),
+            headers=headers_of(request),
             body=body,
         )
         return Response(answer.body, answer.status, {"cache-control": "no-store"}, answer.content_type or "text/plain")
-
-
-def _target(request: Request) -> str:
-    """Return path and query as they were called: signatures cover them letter by letter."""
-    path: bytes = request.scope["raw_path"]
-    query: bytes = request.scope["query_string"]
-    return (path + (b"?" + query if query else b"")).decode("latin-1")
-
-
-def _headers(request: Request) -> dict[str, str]:
-    joined: dict[str, str] = {}
-    for name, value in request.headers.items():
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
-    return joined

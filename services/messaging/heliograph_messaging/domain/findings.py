@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from heliograph_channels.parts import SmsSize, measure, outside_gsm
 from heliograph_messaging.domain.contents import InAppText
 from heliograph_messaging.domain.in_app import LONGEST
 from heliograph_messaging.domain.limits import MAX_PUSH_BYTES
-from heliograph_messaging.domain.sms import SmsSize, measure, outside_gsm
 
 CLIPPED_BYTES = 102 * 1024
 """Gmail shows this much of an HTML part and hides the rest behind a link."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from heliograph_messaging.domain.sms import measure
+from heliograph_channels.parts import measure
 from heliograph_messaging.domain.stop_words import HELP, IN_OTHER_LANGUAGES, OPT_OUT_WORDS, STOP, TOLL_FREE_OPT_IN
 
 MAX_KEYWORDS = 30

@@ -45,7 +45,9 @@ def take(*, wanted: int, largest: int, held: Turn | None, free_at: datetime, rat
         parts = held.parts
     slice_parts = max(largest, int(rate * SLICE.total_seconds()), 1)
     while parts < wanted:
-        turn = Turn(max(free_at, now), min(slice_parts, wanted - parts))
+        # What is left of a turn that a message does not fit into is lost, so a rest smaller than a message may still be a message:
+        # with a turn for the rest alone it would never go.
+        turn = Turn(max(free_at, now), max(largest, min(slice_parts, wanted - parts)))
         free_at = turn.start + timedelta(seconds=turn.parts / rate)
         if turn.start > now:
             return Taken(parts, turn, free_at)

@@ -19,6 +19,7 @@ from heliograph_channels import (
     PushContent,
     SmsContent,
 )
+from heliograph_channels.parts import measure
 from heliograph_kit.ids import derived_id, derived_ids
 from heliograph_messaging.content import Prepared
 from heliograph_messaging.domain.countries import Prices
@@ -28,7 +29,6 @@ from heliograph_messaging.domain.links import Rewriting
 from heliograph_messaging.domain.origination import Choice, Originations
 from heliograph_messaging.domain.outcomes import DETAIL_LENGTH, Status
 from heliograph_messaging.domain.recipients import Recipients, same_address, skip_reasons
-from heliograph_messaging.domain.sms import measure
 from heliograph_messaging.domain.tracking import Signer
 from heliograph_messaging.events import CLASSES
 from heliograph_messaging.pipeline.lanes import Lane, Lanes

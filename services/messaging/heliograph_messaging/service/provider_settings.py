@@ -8,10 +8,10 @@ from typing import Protocol
 from heliograph_channels import ChannelProvider, Kind, secret_fields, with_defaults
 from heliograph_kit.errors import Unavailable, Violation
 from heliograph_kit.names import format_name
+from heliograph_kit.secretbox import SecretBox, SecretUnreadable
 from heliograph_messaging.contained import settings_problems
 from heliograph_messaging.errors import ChannelNotUsable, ChannelSettingsInvalid, ProviderUnknown
 from heliograph_messaging.faults import Fault, PluginFault
-from heliograph_messaging.secretbox import SecretBox, SecretUnreadable
 
 
 class Stored(Protocol):

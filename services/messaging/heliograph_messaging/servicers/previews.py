@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from heliograph.messaging.v1 import templates_pb2
 from heliograph_channels import EmailContent, PushContent, SmsContent, VoiceContent
+from heliograph_channels.parts import measure
 from heliograph_messaging.domain.contents import InAppText, PushText
 from heliograph_messaging.domain.filled import spoken
 from heliograph_messaging.domain.findings import Finding
 from heliograph_messaging.domain.paths import Variable
-from heliograph_messaging.domain.sms import measure
 from heliograph_messaging.service.preview import Preview, ShownVariable
 from heliograph_messaging.translate import write_headers, write_in_app, write_push
 

@@ -1,0 +1,1 @@
+"""What the registry keeps, in PostgreSQL. Every method works inside the caller's transaction."""
