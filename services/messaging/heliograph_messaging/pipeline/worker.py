@@ -94,8 +94,9 @@ class Pipeline:
             batch, recipients, new = parse_batch(delivery, now=self._clock.now())
         except (DecodeError, BadPage, ValueError) as error:
             raise CannotEverWork(str(error)) from error
-        asked_at = time.monotonic()
         async with database.transaction() as conn:
+            # Behind the wait for a connection, which takes nothing off the lease.
+            asked_at = time.monotonic()
             lease = await self._ledger.acquire(conn, new)
             if isinstance(lease, Finished):
                 await self._inbox.first_seen(conn, consumer, [delivery.id])
