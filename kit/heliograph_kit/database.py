@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 import select
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from sqlalchemy import event, text
@@ -69,6 +70,17 @@ class Database:
         )
         _look_before_use(self.engine)
         self._mail_listeners: list[Callable[[], None]] = []
+        self._pool_size = pool_size
+        self._share: AbstractAsyncContextManager[None] = nullcontext()
+
+    def share(self, part: float) -> Self:
+        """Return the same database for work that holds at most this part (0 to 1) of the connections, and at least one.
+
+        What is done in bulk waits for itself then, and what is to be quick finds a connection.
+        """
+        shared = copy.copy(self)
+        shared._share = asyncio.Semaphore(max(1, int(self._pool_size * part)))
+        return shared
 
     def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction: committed when the block is left, rolled back when it raises or is cancelled."""
@@ -76,7 +88,7 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with self.engine.connect() as conn:
+        async with self._share, self.engine.connect() as conn:
             mail = False
             try:
                 async with conn.begin():
@@ -96,7 +108,7 @@ class Database:
 
         For what is one statement anyway: it saves the round trips of BEGIN and COMMIT, half of such a call.
         """
-        async with self.engine.connect() as pooled:
+        async with self._share, self.engine.connect() as pooled:
             conn = await pooled.execution_options(isolation_level="AUTOCOMMIT")
             mail = False
             try:

@@ -40,15 +40,16 @@ def derived_id(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def derived_ids(prefix: Sequence[str], lasts: Iterable[str]) -> list[str]:
-    """Return `derived_id(*prefix, last)` for each last part, hashing the prefix only once."""
+def derived_ids(prefix: Sequence[str], varying: Iterable[str], suffix: Sequence[str] = ()) -> list[str]:
+    """Return `derived_id(*prefix, one, *suffix)` for each varying part, hashing the prefix only once."""
     base = hashlib.blake2b(digest_size=16)
     for part in prefix:
         base.update(_framed(part))
+    behind = b"".join(map(_framed, suffix))
     ids: list[str] = []
-    for last in lasts:
+    for one in varying:
         digest = base.copy()
-        digest.update(_framed(last))
+        digest.update(_framed(one) + behind)
         ids.append(digest.hexdigest())
     return ids
 

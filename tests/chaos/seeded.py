@@ -54,7 +54,7 @@ def cursor_at_fetch() -> None:
     send = Calls.send
 
     async def marked(self: Calls, run: Any, *arguments: Any, **more: Any) -> None:
-        async with self._database.transaction() as conn:
+        async with run.database.transaction() as conn:
             await self.finish(conn, run)
         await send(self, run, *arguments, **more)
 

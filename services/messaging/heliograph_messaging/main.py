@@ -41,6 +41,7 @@ from heliograph_messaging.pipeline.opted_out import OptOutCheck
 from heliograph_messaging.pipeline.pacing import Pacing
 from heliograph_messaging.pipeline.policy import CapCheck, QuietCheck
 from heliograph_messaging.pipeline.receipts import Receipts
+from heliograph_messaging.pipeline.right_of_way import RightOfWay
 from heliograph_messaging.pipeline.setup import BatchSetup
 from heliograph_messaging.pipeline.simulated import SimulatedLanes
 from heliograph_messaging.pipeline.sms import SmsReader
@@ -163,6 +164,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     recent_pools = RecentPools(memory, database)
     contents = Contents(database, recent_channels, recent_pools, recent_templates, files, catalogue, cache)
     message_store = MessageStore()
+    right_of_way = RightOfWay()
     outcomes = Outcomes(database, message_store)
     runtime.on_close(outcomes.close)
     patience = Patience(outcomes)
@@ -170,7 +172,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         messages_pb2_grpc.add_MessageServiceServicer_to_server,
         MessageServicer(
             Messages(database, message_store),
-            DirectSends(database, contents, files, requests, audience, outbox, clock, new_id),
+            DirectSends(database, contents, files, requests, audience, outbox, right_of_way, clock, new_id),
             patience,
         ),
         "heliograph.messaging.v1.MessageService",
@@ -183,6 +185,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         requests,
         contents,
         outbox,
+        right_of_way,
         clock,
         new_id,
         pepper=settings.pepper,
@@ -314,9 +317,9 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
             paying,
         ]
     )
-    calls = Calls(database, ledger, door, paying, conversations, marks, outbox, inbox, clock, settings)
-    pacing = Pacing(database, TurnStore(), clock)
-    pipeline = Pipeline(database, ledger, leases, setup, door, calls, pacing, inbox, clock, settings)
+    calls = Calls(ledger, door, paying, conversations, marks, outbox, inbox, clock, settings)
+    pacing = Pacing(TurnStore(), clock)
+    pipeline = Pipeline(database, ledger, leases, setup, door, calls, pacing, right_of_way, inbox, clock, settings)
     for message_class, concurrency in (
         ("transactional", settings.transactional_concurrency),
         ("campaign", settings.campaign_concurrency),

@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit import migrations
-from heliograph_kit.database import Database, driver_connection
+from heliograph_kit.database import MAIL_MARK, Database, driver_connection
 from heliograph_kit.testing import eventually
 from tests.kit.data.building import rows
 from tests.kit.data.conftest import POST
@@ -26,6 +26,33 @@ async def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_error(post:
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert [row.id for row in await rows(post, "SELECT id FROM post.letters")] == ["kept"]
+
+
+async def test_a_share_leaves_connections_to_others_and_wakes_the_same_listeners(post: Database) -> None:
+    bulk = post.share(0.2)
+    woken: list[str] = []
+    post.on_mail(lambda: woken.append("post"))
+    holding, enough = asyncio.Semaphore(0), asyncio.Event()
+
+    async def hold() -> None:
+        async with bulk.transaction() as conn:
+            await conn.execute(text("SELECT 1"))
+            if conn.sync_connection is not None:
+                conn.sync_connection.info[MAIL_MARK] = True
+            holding.release()
+            await enough.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(12):
+            group.create_task(hold())
+        for _ in range(2):
+            await holding.acquire()
+        # Ten connections there are: the others of the share wait, and this one finds a connection at once.
+        async with post.statement() as conn:
+            assert (await conn.execute(text("SELECT 1"))).scalar_one() == 1
+        assert holding.locked()
+        enough.set()
+    assert woken == ["post"] * 12
 
 
 async def test_every_connection_carries_its_limits_and_its_name(post: Database) -> None:

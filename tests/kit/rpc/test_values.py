@@ -45,6 +45,7 @@ def test_derived_ids_differ_whenever_their_parts_do(some: list[str], other: list
 @given(st.lists(st.text(st.characters(codec=None)), max_size=3), st.lists(st.text(), max_size=5))
 def test_ids_derived_in_bulk_are_the_same(prefix: list[str], lasts: list[str]) -> None:
     assert derived_ids(prefix, lasts) == [derived_id(*prefix, last) for last in lasts]
+    assert derived_ids(prefix, lasts, prefix) == [derived_id(*prefix, last, *prefix) for last in lasts]
 
 
 def test_a_derived_id_never_changes() -> None:

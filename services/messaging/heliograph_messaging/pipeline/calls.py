@@ -11,10 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_channels import Rejected, SendResult, Unsupported
 from heliograph_kit.clock import Clock
-from heliograph_kit.database import Database
 from heliograph_kit.ids import derived_id
 from heliograph_kit.inbox import Inbox
-from heliograph_kit.outbox import Outbox
+from heliograph_kit.outbox import Outbox, Outgoing
 from heliograph_messaging.config import MessagingSettings
 from heliograph_messaging.domain import outcomes
 from heliograph_messaging.domain.outcomes import Outcome, Status
@@ -37,7 +36,6 @@ class Calls:
 
     def __init__(
         self,
-        database: Database,
         ledger: Ledger,
         door: Door,
         spending: Spending,
@@ -49,7 +47,6 @@ class Calls:
         settings: MessagingSettings,
     ) -> None:
         """Take everything it works with."""
-        self._database = database
         self._ledger = ledger
         self._door = door
         self._spending = spending
@@ -77,7 +74,7 @@ class Calls:
 
         async def one(chunk: Chunk) -> None:
             async with _opened(chunk).slots:
-                async with self._database.transaction() as conn:
+                async with run.database.transaction() as conn:
                     passed = await self._intend(conn, run, chunk)
                 if passed is not None:
                     await self._call(run, plan, passed, may_finish=single)
@@ -127,6 +124,7 @@ class Calls:
 
     async def _call(self, run: Run, plan: Plan, chunk: Chunk, *, may_finish: bool) -> None:
         opened = _opened(chunk)
+        await run.rest()
         answer = await call(
             opened,
             messages_of(chunk, plan.messages),
@@ -140,6 +138,7 @@ class Calls:
             opened.breaker.failed(time.monotonic())
         else:
             opened.breaker.succeeded()
+        await run.rest()
         able = opened.capabilities
         settled: list[tuple[Row, Settled]] = []
         for index, row in enumerate(chunk.rows):
@@ -189,7 +188,10 @@ class Calls:
         """
         now, lease = self._clock.now(), run.hold.lease
         only = [one for _, one in settled]
-        async with self._database.transaction() as conn:
+        await run.rest()
+        told = self._events(run, [(row, one.outcome) for row, one in settled], cause, now)
+        await run.rest()
+        async with run.database.transaction() as conn:
             await self._ledger.settle(conn, lease, only, chunks=chunks, state=state, now=now, finished=finish)
             if provider:
                 await self._ledger.note_provider_ids(conn, lease.key.project, provider, only)
@@ -197,7 +199,7 @@ class Calls:
                 await self._spending.give_back(conn, lease.key.project, refused, run.handed_at[chunks[0]])
             if run.batch.channel == "SMS" and not run.batch.automatic_reply:
                 await self._note_conversations(conn, run, settled, now)
-            await self._tell(conn, run, [(row, one.outcome) for row, one in settled], cause, now)
+            await self._outbox.add(conn, *told)
             await self._marks.note(conn, lease.key.project, marks)
             if finish:
                 await self._inbox.first_seen(conn, run.consumer, [run.delivery.id])
@@ -214,7 +216,7 @@ class Calls:
     ) -> None:
         """Announce and count rows that are not sent."""
         ended = [(row, outcome_of_row(row)) for row in closed]
-        await self._tell(conn, run, ended, cause, now)
+        await self._outbox.add(conn, *self._events(run, ended, cause, now))
         run.count([outcome for _, outcome in ended])
 
     async def _note_conversations(
@@ -229,12 +231,9 @@ class Calls:
         if sent:
             await self._conversations.note(conn, run.hold.lease.key.project, sent, now=now)
 
-    async def _tell(
-        self, conn: AsyncConnection, run: Run, told: Sequence[tuple[Row, Outcome]], cause: str, now: datetime
-    ) -> None:
-        events = outcome_batch(run.batch, run.version, told, now=now)
-        key = run.hold.lease.key
-        await self._outbox.add(conn, *outgoing(events, key.project, derived_id(key.project, key.batch_id, cause)))
+    def _events(self, run: Run, told: Sequence[tuple[Row, Outcome]], cause: str, now: datetime) -> Sequence[Outgoing]:
+        events, key = outcome_batch(run.batch, run.version, told, now=now), run.hold.lease.key
+        return outgoing(events, key.project, derived_id(key.project, key.batch_id, cause))
 
 
 def _refused(rows: Sequence[Row], results: Sequence[SendResult]) -> list[Row]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from heliograph_kit.clock import Clock, real_seconds
-from heliograph_kit.database import Database
 from heliograph_messaging.domain.origination import Originations, Throughput
 from heliograph_messaging.domain.pacing import Turn, fitting, take
 from heliograph_messaging.pipeline.run import Run
@@ -29,9 +28,8 @@ class Granted:
 class Pacing:
     """Takes turns for batches, in one short transaction each time."""
 
-    def __init__(self, database: Database, store: TurnStore, clock: Clock) -> None:
+    def __init__(self, store: TurnStore, clock: Clock) -> None:
         """Take the calendars and the product's clock."""
-        self._database = database
         self._store = store
         self._clock = clock
 
@@ -63,7 +61,7 @@ class Pacing:
         granted: list[Row] = []
         free_at: dict[str, datetime] = {}
         ahead: dict[str, Turn] = {}
-        async with self._database.transaction() as conn:
+        async with run.database.transaction() as conn:
             calendars = await self._store.lock(conn, batch, [prefix + key for key in queues], now)
             for key, (throughput, rows) in queues.items():
                 calendar = calendars[prefix + key]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph_channels import OutgoingMessage
 from heliograph_kit.consumer import Delivery
+from heliograph_kit.database import Database
 from heliograph_kit.telemetry import counter
 from heliograph_messaging.domain.outcomes import Outcome, Status
 from heliograph_messaging.domain.recipients import Recipients
@@ -31,6 +32,10 @@ class Run:
     hold: Hold
     erased: frozenset[int]
     """Ordinals of recipients whose users were erased."""
+    database: Database
+    """With the share of the connections that it may hold."""
+    rest: Callable[[], Awaitable[None]]
+    """Awaited before about a millisecond of work, so that others of the event loop come in between."""
     version: int = 0
     finished: bool = False
     handed_at: dict[int, datetime] = field(default_factory=dict)

@@ -30,6 +30,7 @@ from heliograph_messaging.pipeline.leases import Leases
 from heliograph_messaging.pipeline.pacing import Pacing
 from heliograph_messaging.pipeline.page import BadPage
 from heliograph_messaging.pipeline.plan import Plan, Problem, Setup, make_plan
+from heliograph_messaging.pipeline.right_of_way import RightOfWay, next_round
 from heliograph_messaging.pipeline.run import Chunk, Run, chunks_of, doubled_row, outcome_of_row, refused_row
 from heliograph_messaging.pipeline.setup import Away, BatchSetup, Found, parse_batch
 from heliograph_messaging.store import erased
@@ -38,6 +39,9 @@ from heliograph_messaging.store.records import Finished, Held, OpenRow, Row, Set
 
 _log = logging.getLogger(__name__)
 _MOST_CRASHES = 20
+_DIRECT = "dispatch.transactional."
+_BULK = 0.4
+"""Of the connections, how many campaigns and journeys may hold: the rest is for direct sends and the API."""
 
 
 class Pipeline:
@@ -52,18 +56,21 @@ class Pipeline:
         door: Door,
         calls: Calls,
         pacing: Pacing,
+        right_of_way: RightOfWay,
         inbox: Inbox,
         clock: Clock,
         settings: MessagingSettings,
     ) -> None:
         """Take everything it works with."""
         self._database = database
+        self._bulk = database.share(_BULK)
         self._ledger = ledger
         self._leases = leases
         self._setup = setup
         self._door = door
         self._calls = calls
         self._pacing = pacing
+        self._right_of_way = right_of_way
         self._inbox = inbox
         self._clock = clock
         self._settings = settings
@@ -80,12 +87,16 @@ class Pipeline:
             await self._handle(delivery, consumer)
 
     async def _handle(self, delivery: Delivery, consumer: str) -> None:
+        direct = delivery.subject.startswith(_DIRECT)
+        database, rest = (self._database, next_round) if direct else (self._bulk, self._right_of_way.give)
+        await rest()
         try:
             batch, recipients, new = parse_batch(delivery, now=self._clock.now())
         except (DecodeError, BadPage, ValueError) as error:
             raise CannotEverWork(str(error)) from error
-        asked_at = time.monotonic()
-        async with self._database.transaction() as conn:
+        async with database.transaction() as conn:
+            # Behind the wait for a connection, which takes nothing off the lease.
+            asked_at = time.monotonic()
             lease = await self._ledger.acquire(conn, new)
             if isinstance(lease, Finished):
                 await self._inbox.first_seen(conn, consumer, [delivery.id])
@@ -95,7 +106,9 @@ class Pipeline:
         if isinstance(lease, Held) or found is None:
             seconds = lease.seconds if isinstance(lease, Held) else 1.0
             raise Retry("another worker holds the lease of this batch", timedelta(seconds=seconds + 0.2))
-        run = Run(delivery, consumer, batch, recipients, self._leases.hold(lease, asked_at=asked_at), gone)
+        run = Run(
+            delivery, consumer, batch, recipients, self._leases.hold(lease, asked_at=asked_at), gone, database, rest
+        )
         try:
             await self._work(run, found)
         except LeaseLost:
@@ -110,6 +123,7 @@ class Pipeline:
         setup: Setup | Problem
         bad: Mapping[int, str] = {}
         now = self._clock.now()
+        await run.rest()
         try:
             if run.hold.lease.crashes > _MOST_CRASHES:
                 setup = Problem("FAILURE_PERMANENT", f"{run.hold.lease.crashes} workers died with this batch")
@@ -122,11 +136,13 @@ class Pipeline:
             setup = Problem("TRANSIENT_FAILURE", away.detail)
         run.version = found.version
         try:
-            plan = make_plan(
-                run.batch, run.recipients, setup, now=now, erased=run.erased, patient=patient, bad_addresses=bad
-            )
+            plan = await make_plan(
+                run.batch, run.recipients, setup, now=now, rest=run.rest, erased=run.erased, patient=patient,
+                bad_addresses=bad,
+            )  # fmt: skip
         except BadPage as error:
             raise CannotEverWork(str(error)) from error
+        await run.rest()
         if run.hold.lease.claimed:
             await self._resume(run, plan, setup)
         else:
@@ -137,7 +153,7 @@ class Pipeline:
         if run.waits_for:
             raise Retry(run.waits_for, timedelta(seconds=run.wait_seconds))
         if not run.finished:
-            async with self._database.transaction() as conn:
+            async with run.database.transaction() as conn:
                 await self._calls.finish(conn, run)
             run.finished = True
 
@@ -171,7 +187,7 @@ class Pipeline:
         lease = run.hold.lease
         number_of = {row.position: chunk.number for chunk in chunks for row in chunk.rows}
         rows = [row._replace(chunk=number_of.get(row.position)) for row in plan.rows]
-        async with self._database.transaction() as conn:
+        async with run.database.transaction() as conn:
             await self._ledger.claim(conn, lease, provider=provider, template_version=run.version, now=now)
             inserted = await self._ledger.insert(conn, lease.key, rows, now=now, direct=run.transactional)
             closed = [row for row in rows if row.position in inserted and row.status != Status.CLAIMED]
@@ -203,7 +219,7 @@ class Pipeline:
     async def _resume(self, run: Run, plan: Plan, setup: Setup | Problem) -> None:
         """Settle what is in doubt or cannot be sent any more, and send the rest."""
         lease = run.hold.lease
-        async with self._database.transaction() as conn:
+        async with run.database.transaction() as conn:
             open_rows = await self._ledger.open_rows(conn, lease.key)
             number = await self._ledger.next_chunk(conn, lease.key)
         again: list[Row] = []
@@ -269,7 +285,7 @@ class Pipeline:
 
     async def _release(self, run: Run) -> None:
         try:
-            async with self._database.transaction() as conn:
+            async with run.database.transaction() as conn:
                 await self._ledger.release(conn, run.hold.lease)
         except Exception:  # whatever is wrong with the database is told by what failed before; the lease runs out
             _log.warning("the lease of batch %s could not be given back", run.hold.lease.key.batch_id)

@@ -17,6 +17,7 @@ from heliograph_kit.streams import dispatch_subject
 from heliograph_messaging.content import Prepared
 from heliograph_messaging.domain.results import Result, refused
 from heliograph_messaging.errors import TemplateDoesNotCompile
+from heliograph_messaging.pipeline.right_of_way import RightOfWay
 from heliograph_messaging.service.direct_answers import Answer, answer_of, read_answer
 from heliograph_messaging.service.direct_batches import (
     LEFT_OUT,
@@ -63,6 +64,7 @@ class DirectSends:
         requests: RequestStore,
         audience: Audience,
         outbox: Outbox,
+        right_of_way: RightOfWay,
         clock: Clock,
         ids: Callable[[], str],
     ) -> None:
@@ -73,6 +75,7 @@ class DirectSends:
         self._requests = requests
         self._audience = audience
         self._outbox = outbox
+        self._right_of_way = right_of_way
         self._clock = clock
         self._ids = ids
 
@@ -89,6 +92,10 @@ class DirectSends:
             Unavailable: endpoints are to be looked up and segments does not answer.
         """
         check(direct)
+        with self._right_of_way.first():
+            return await self._send(direct)
+
+    async def _send(self, direct: Direct) -> Answer:
         # Names of files go over the bus, not their bytes.
         stowed = {channel: stow(direct.project, content) for channel, content in direct.contents.items()}
         files = [data for one in stowed.values() for data in one.files]

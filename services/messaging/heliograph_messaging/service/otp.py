@@ -28,6 +28,7 @@ from heliograph_messaging.domain.otp import Wish
 from heliograph_messaging.domain.results import Result, refused
 from heliograph_messaging.pipeline.page import recipients_of
 from heliograph_messaging.pipeline.plan import message_ids
+from heliograph_messaging.pipeline.right_of_way import RightOfWay
 from heliograph_messaging.service.direct_answers import taken_message
 from heliograph_messaging.service.direct_batches import Judged
 from heliograph_messaging.service.direct_content import Contents
@@ -83,6 +84,7 @@ class Otps:
         requests: RequestStore,
         contents: Contents,
         outbox: Outbox,
+        right_of_way: RightOfWay,
         clock: Clock,
         ids: Callable[[], str],
         *,
@@ -97,6 +99,7 @@ class Otps:
         self._requests = requests
         self._contents = contents
         self._outbox = outbox
+        self._right_of_way = right_of_way
         self._clock = clock
         self._ids = ids
         self._pepper = pepper
@@ -110,6 +113,10 @@ class Otps:
             InvalidArgument: every violation; ADDRESS_INVALID of numbers that are none or not the project's.
             RequestIdReused: the request id belongs to another request.
         """
+        with self._right_of_way.first():
+            return await self._send(asked)
+
+    async def _send(self, asked: Asked) -> otp_pb2.SendOTPResponse:
         found = _violations(asked)
         async with self._database.transaction() as conn:
             if (kept := await self._kept(conn, asked)) is not None:
