@@ -4,7 +4,15 @@ from heliograph_messaging.tables.channels import channels, numbers, routes
 from heliograph_messaging.tables.content import files, requests, template_versions, templates
 from heliograph_messaging.tables.edge import endpoint_marks, inbound_messages, otp_sends, otps, tracking_keys
 from heliograph_messaging.tables.ledger import batches, chunks, erased, messages, provider_messages, receipts
-from heliograph_messaging.tables.policy import calendars, counted_projects, source_touches, suppressions, touches, turns
+from heliograph_messaging.tables.policy import (
+    allowances,
+    calendars,
+    counted_projects,
+    source_touches,
+    suppressions,
+    touches,
+    turns,
+)
 from heliograph_messaging.tables.schema import mail, metadata
 from heliograph_messaging.tables.sms import (
     automatic_replies,
@@ -19,6 +27,7 @@ from heliograph_messaging.tables.sms import (
 )
 
 __all__ = [
+    "allowances",
     "automatic_replies",
     "batches",
     "calendars",
