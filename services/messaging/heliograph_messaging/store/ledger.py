@@ -132,7 +132,8 @@ _LAST_CHUNK = text(
             WHERE project = :project AND batch_id = CAST(:batch AS uuid)), -1))"""
 )
 _RELEASE = text(
-    """UPDATE messaging.batches SET lease_until = clock_timestamp(), crash_count = -1
+    """UPDATE messaging.batches SET lease_until = clock_timestamp(), crash_count = -1,
+        progress_at = CASE WHEN :paced > 0 THEN clock_timestamp() + make_interval(secs => :paced) ELSE progress_at END
     WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL"""
 )
 _RENEW = text(
@@ -368,9 +369,12 @@ class Ledger:
         """Return the first chunk number that was never used in this batch."""
         return int((await conn.execute(_LAST_CHUNK, key.parameters())).scalar_one()) + 1
 
-    async def release(self, conn: AsyncConnection, lease: Lease) -> None:
-        """Give the lease back, so that the batch can be taken at once; without effect when it is lost or done."""
-        await conn.execute(_RELEASE, {**lease.key.parameters(), "token": lease.token})
+    async def release(self, conn: AsyncConnection, lease: Lease, *, paced_seconds: float = 0.0) -> None:
+        """Give the lease back, so that the batch can be taken at once; without effect when it is lost or done.
+
+        `paced_seconds`: for so long it waits for its number. Its age counts from then on, as its provider has had no chance.
+        """
+        await conn.execute(_RELEASE, {**lease.key.parameters(), "token": lease.token, "paced": paced_seconds})
 
     async def renew(self, conn: AsyncConnection, leases: Sequence[Lease]) -> set[BatchKey]:
         """Renew many leases at once and return the batches that are still ours."""
