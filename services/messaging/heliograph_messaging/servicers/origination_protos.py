@@ -144,6 +144,7 @@ def keyword(project: str, owner: Owner, stored: Keyword) -> origination_pb2.Keyw
         action=origination_pb2.KeywordAction.Value(f"KEYWORD_ACTION_{stored.action}"),
         reply=stored.reply,
         required=stored.keyword in REQUIRED,
+        source=origination_pb2.KeywordSource.Value(f"KEYWORD_SOURCE_{stored.source}"),
     )
 
 

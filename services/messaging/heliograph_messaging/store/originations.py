@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Row, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from heliograph_messaging.domain.keywords import Keyword, registered
 from heliograph_messaging.domain.numbers import US, Number, Registration
 from heliograph_messaging.domain.origination import Pool
 from heliograph_messaging.domain.pools import DEFAULT_LIST, Setup
@@ -49,6 +50,11 @@ class StoredOrigination:
     def country(self) -> str:
         """Where it belongs (ISO 3166)."""
         return _country(self.number, self.settings.country)
+
+    @property
+    def registered_keywords(self) -> Mapping[str, Keyword]:
+        """HELP and STOP with the replies that its use case has registered, where nobody wrote others."""
+        return registered(self.registration.help_reply, self.registration.stop_reply)
 
 
 @dataclass(frozen=True)
