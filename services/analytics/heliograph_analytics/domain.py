@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -166,14 +167,24 @@ _BY_CHANNEL: Mapping[str, Mapping[str, Named]] = {
         "OPTED_OUT": Named("_SMS.OPTOUT"),
     },
 }
+RECORD_STATUSES = frozenset(
+    "SUCCESSFUL DELIVERED PENDING INVALID UNREACHABLE UNKNOWN BLOCKED CARRIER_UNREACHABLE SPAM INVALID_MESSAGE "
+    "CARRIER_BLOCKED TTL_EXPIRED MAX_PRICE_EXCEEDED OPTED_OUT NO_QUOTA_LEFT_ON_ACCOUNT "
+    "NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND DESTINATION_COUNTRY_NOT_SUPPORTED ACCOUNT_IN_SANDBOX RATE_EXCEEDED "
+    "INVALID_ORIGINATION_IDENTITY ORIGINATION_IDENTITY_DOES_NOT_EXIST INVALID_DLT_PARAMETERS INVALID_PARAMETERS "
+    "ACCESS_DENIED INVALID_KEYWORD INVALID_SENDER_ID INVALID_POOL_ID SENDER_ID_NOT_SUPPORTED_FOR_DESTINATION "
+    "INVALID_PHONE_NUMBER".split()
+)
+"""The closed list of pinpoint-2 5.5 for SMS."""
+_WORD = re.compile(r"[A-Z_]+\b")
 _SENDING = frozenset({"ACCEPTED", "FAILED", "SKIPPED", "IN_DOUBT"})
 _SOFT = ("SOFT", "TRANSIENT")
 
 
-def names_of(outcome: str, reason: str, channel: str, source: str) -> list[Named]:
+def names_of(outcome: str, reason: str, channel: str, source: str, detail: str = "") -> list[Named]:
     """Return what a message event is called as events: one or two, at least one, so that nothing goes uncounted.
 
-    `source` is `campaigns`, `journeys` or empty. A campaign's or journey's attempt is `_campaign.send` or
+    `source` is `campaigns`, `journeys` or empty. `detail` of an SMS may begin with its record status. A campaign's or journey's attempt is `_campaign.send` or
     `_journey.send` and, when the channel has its own family, that family's event besides. What the reference has no
     name for is `_message.<outcome>`, ours.
     """
@@ -193,9 +204,17 @@ def names_of(outcome: str, reason: str, channel: str, source: str) -> list[Named
         own = Named("_email.rendering_failure")
     if own is not None and outcome == "BOUNCED" and channel == "EMAIL" and reason.startswith(_SOFT):
         own = Named("_email.softbounce")
+    if own is not None and own.status_attribute == "record_status" and outcome in ("FAILED", "BOUNCED"):
+        own = Named(own.event_type, own.status_attribute, _record_status(detail) or own.status)
     if own is not None:
         named.append(own)
     return named or [Named(f"_message.{outcome.lower()}")]
+
+
+def _record_status(detail: str) -> str:
+    """Return the record status that the detail of a failed SMS begins with; empty when it begins with none."""
+    word = _WORD.match(detail.removeprefix("failed: ").removeprefix("bounced: "))
+    return word.group() if word is not None and word.group() in RECORD_STATUSES else ""
 
 
 def clipped_range(

@@ -121,7 +121,7 @@ class Originations:
             return Choice(problem=f"{UNKNOWN}: {name} does not belong to this project")
         wanted, has_way = self.wanted.message_type, self._has_way(number)
         found = unfit(number, country, wanted, has_way=has_way, simulated=simulated)
-        return Choice(problem=found.of(name)) if found else self._of(number)
+        return Choice(problem=found.of(name), use_case=number.use_case) if found else self._of(number)
 
     # -- one of a pool, one of all ----------------------------------------------------------------------------------
 

@@ -217,6 +217,11 @@ class Pipeline:
             planned = plan.rows[one.position]._replace(chunk=one.chunk)
             decided = self._decide(run, one, planned, plan, setup)
             if isinstance(decided, Outcome):
+                if one.in_flight:
+                    # Told as it was handed over, whatever its number and channel are by now.
+                    planned = planned._replace(
+                        origination=one.origination, use_case=one.use_case, part_count=one.part_count
+                    )
                 settled.append((planned, Settled(one.message_id, decided, one.failed_attempts)))
             elif decided.opened is None:
                 waiting = True

@@ -120,7 +120,7 @@ _PROVIDER_IDS = text(
 )
 _OPEN_ROWS = text(
     """SELECT m.message_id, m.position, m.failed_attempts, m.chunk, coalesce(c.state = 'DISPATCHING', false) AS in_flight,
-        coalesce(c.provider, '') AS provider, coalesce(c.route, '') AS route
+        coalesce(c.provider, '') AS provider, coalesce(c.route, '') AS route, m.origination, m.use_case, m.part_count
     FROM messaging.messages m
     LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
     WHERE m.project = :project AND m.batch_id = CAST(:batch AS uuid) AND m.status = 'CLAIMED' ORDER BY m.position"""
@@ -360,7 +360,16 @@ class Ledger:
         rows = await conn.execute(_OPEN_ROWS, key.parameters())
         return [
             OpenRow(
-                row.message_id.hex, row.position, row.failed_attempts, row.chunk, row.in_flight, row.provider, row.route
+                row.message_id.hex,
+                row.position,
+                row.failed_attempts,
+                row.chunk,
+                row.in_flight,
+                row.provider,
+                row.route,
+                row.origination,
+                row.use_case,
+                row.part_count,
             )
             for row in rows
         ]

@@ -1,4 +1,4 @@
-"""What the registry says of brands, use cases and loans of numbers, and what was sent in limited days."""
+"""What the registry says of brands, use cases and loans of numbers, what was sent in limited days, and carriers."""
 
 from alembic import op
 
@@ -28,5 +28,6 @@ def upgrade() -> None:
         """CREATE TABLE messaging.allowances (project text, key text, span text, start_time timestamptz,
             used bigint NOT NULL, PRIMARY KEY (project, key, span, start_time))"""
     )
+    op.execute("ALTER TABLE messaging.receipts ADD COLUMN carrier text NOT NULL DEFAULT ''")
     op.execute("CREATE INDEX allowances_age ON messaging.allowances (start_time)")
     op.execute("CREATE INDEX numbers_lent ON messaging.numbers (lent_by) WHERE lent_by <> ''")
