@@ -94,9 +94,19 @@ def test_a_message_event_has_the_names_of_the_reference(
         ("BOUNCED", "", "UNREACHABLE"),
         ("BOUNCED", "CARRIER_UNREACHABLE: no cell", "CARRIER_UNREACHABLE"),
         ("DELIVERED", "CARRIER_BLOCKED", "DELIVERED"),
+        ("FAILED", "NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND: no number", "NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND"),
+        ("FAILED", "the text is too long", "UNKNOWN"),
+        ("FAILED", "INVALIDATED", "UNKNOWN"),
+        ("BOUNCED", "CARRIER_BLOCKED", "CARRIER_BLOCKED"),
+        ("BOUNCED", "failed: INVALID (simulated)", "INVALID"),
+        ("BOUNCED", "error 30007", "UNREACHABLE"),
+        ("ACCEPTED", "SPAM", "SUCCESSFUL"),
+        ("DELIVERED", "", "DELIVERED"),
     ],
 )
-def test_a_failed_sms_has_the_record_status_its_detail_begins_with(outcome: str, detail: str, status: str) -> None:
+def test_the_record_status_of_an_sms_is_the_word_that_its_detail_begins_with(
+    outcome: str, detail: str, status: str
+) -> None:
     assert names_of(outcome, "", "SMS", "", detail)[-1].status == status
 
 
@@ -114,6 +124,8 @@ def test_a_failed_sms_has_the_record_status_its_detail_begins_with(outcome: str,
         "txn-emails-with-complaints",
         "txn-sms-delivered-by-parts",
         "txn-sms-error-distribution",
+        "sms-failed-grouped-by-record-status",
+        "sms-sent-grouped-by-ten-dlc-registration",
     ],
 )
 def test_pinpoints_names_of_projects_exist(name: str) -> None:

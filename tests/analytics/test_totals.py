@@ -376,6 +376,75 @@ async def test_transactional_figures_leave_campaigns_out(stub: Stub, service: Ru
     assert await kpi(stub, "successful-deliveries", PROJECT) == {}
 
 
+async def test_figures_of_use_cases_add_up_to_those_of_the_project(
+    stub: Stub, service: Runtime[AnalyticsSettings]
+) -> None:
+    """Over three use cases and messages of none, with failures, carriers and opt-outs."""
+    random_ = random.Random(5)
+    use_cases = ["", *(f"{PROJECT}/useCases/u{n}" for n in range(3))]
+    words = ["CARRIER_BLOCKED", "UNREACHABLE", "SPAM"]
+    made: list[dict[str, str | int]] = []
+    batches: dict[str, messaging_pb2.MessageEventBatch] = {}
+    for number in range(600):
+        one: dict[str, str | int] = {
+            "use_case": random_.choice(use_cases), "parts": random_.randrange(1, 4), "carrier": random_.choice(["", "A", "B"]),
+            "first": random_.choice(["ACCEPTED", "ACCEPTED", "ACCEPTED", "FAILED"]),
+            "later": random_.choice(["DELIVERED", "BOUNCED", "OPTED_OUT", ""]), "word": random_.choice(words),
+        }  # fmt: skip
+        one["later"] = one["later"] if one["first"] == "ACCEPTED" else ""
+        made.append(one)
+        for place, outcome in enumerate(filter(None, (one["first"], one["later"]))):
+            source = CAMPAIGN if number % 2 else ""
+            batch = batches.setdefault(
+                f"{source} {place}",
+                messaging_pb2.MessageEventBatch(
+                    project=PROJECT, channel="SMS", source=dispatch_pb2.MessageSource(name=source, run_id="r")
+                ),
+            )
+            event = batch.events.add(
+                message_id=derived_id("sms", str(number)),
+                type=messaging_pb2.MessageEventType.Value(f"MESSAGE_EVENT_TYPE_{outcome}"),
+                ten_dlc_registration_id=str(one["use_case"]),
+                part_count=int(one["parts"]),
+                detail=f"{one['word']}: refused" if outcome in ("FAILED", "BOUNCED") else "",
+                carrier=str(one["carrier"]) if place else "",
+            )
+            event.time.FromDatetime(NOW - timedelta(hours=2) + timedelta(seconds=number + place))
+    # E-mail beside them is in none of this.
+    await publish_fates(service.bus, random_fates(random_, 50), "")
+    await service.bus.publish_many(
+        [message(messages_subject("shop"), batch, derived_id("sms", name)) for name, batch in batches.items()]
+    )
+    table = pd.DataFrame(made)
+    table["ended"] = (table["first"] == "FAILED") | (table["later"] == "BOUNCED")
+    sent = table[table["first"] == "ACCEPTED"]
+    expected = {
+        "sms-sent": sent.groupby("use_case").size(),
+        "sms-sent-by-parts": sent.groupby("use_case")["parts"].sum(),
+        "sms-delivered": sent[sent["later"] == "DELIVERED"].groupby("use_case").size(),
+        "sms-failed": table[table["ended"]].groupby("use_case").size(),
+        "sms-opted-out": sent[sent["later"] == "OPTED_OUT"].groupby("use_case").size(),
+    }
+
+    async def all_there() -> bool:
+        return bool((await kpi(stub, "sms-opted-out", PROJECT)).get(()) == expected["sms-opted-out"].sum())
+
+    await eventually(all_there, within=20)
+    for name, of_use_case in expected.items():
+        groups = await kpi(stub, f"{name}-grouped-by-ten-dlc-registration", PROJECT)
+        assert groups == {(str(key),): float(value) for key, value in of_use_case.items()}, name
+        assert sum(groups.values()) == (await kpi(stub, name, PROJECT))[()] == of_use_case.sum()
+    ended = table[table["ended"]]
+    assert await kpi(stub, "sms-failed", PROJECT, "ten-dlc-registration", "record-status") == {
+        (str(use_case), str(word)): float(len(part)) for (use_case, word), part in ended.groupby(["use_case", "word"])
+    }
+    known = sent.assign(carrier=sent["carrier"].where(sent["later"] != "", ""))
+    assert await kpi(stub, "sms-sent", PROJECT, "carrier") == {
+        (str(key),): float(value) for key, value in known.groupby("carrier").size().items()
+    }
+    assert sum((await kpi(stub, "sms-sent", CAMPAIGN, "ten-dlc-registration")).values()) < len(sent)
+
+
 async def test_other_services_reconcilers_learn_what_was_applied(
     stub: Stub, service: Runtime[AnalyticsSettings]
 ) -> None:

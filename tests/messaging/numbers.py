@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import grpc
 from google.protobuf import field_mask_pb2
+from sqlalchemy import text
 
 from heliograph.messaging.v1 import contents_pb2, opt_outs_pb2, origination_pb2
 from heliograph.registry10dlc.v1 import events_pb2 as registry_pb2
 from heliograph_kit.ids import new_id
-from heliograph_kit.rpc import reason_of
 from heliograph_kit.streams import changes_subject
 from heliograph_kit.testing import eventually
 from tests.messaging.conftest import PARENT, PROJECT, Service
@@ -30,14 +29,22 @@ def list_of(list_id: str) -> str:
 
 
 async def announce(
-    service: Service, *numbers: str, kind: str = "", state: str = "READY", project: str = PROJECT, sms: bool = True
+    service: Service,
+    *numbers: str,
+    kind: str = "",
+    state: str = "READY",
+    project: str = PROJECT,
+    sms: bool = True,
+    **more: Any,
 ) -> None:
-    """Announce numbers as the 10DLC registry does, and wait until messaging knows them."""
+    """Announce numbers as the 10DLC registry does, and wait until messaging knows them; `more`: further members."""
     for number in numbers:
+        members: dict[str, Any] = {
+            "use_case": f"projects/{project}/useCases/u", "parts_per_second": 1_000_000, "revision": next(_revisions), **more,
+        }  # fmt: skip
         change = registry_pb2.NumberUpdated(
-            number=number, kind=kind or KINDS.get(number, "TEN_DLC"), state=state, sms_capable=sms,
-            revision=next(_revisions), use_case=f"projects/{project}/useCases/u", parts_per_second=1_000_000,
-        )  # fmt: skip
+            number=number, kind=kind or KINDS.get(number, "TEN_DLC"), state=state, sms_capable=sms, **members
+        )
         await service.runtime.bus.publish(
             changes_subject("registry10dlc", project, "number_updated"),
             change.SerializeToString(),
@@ -45,18 +52,13 @@ async def announce(
             type=change.DESCRIPTOR.full_name,
             project=project,
         )
-    for number in numbers:
+        revision = members["revision"]
 
-        async def known(number: str = number) -> bool:
-            try:
-                found = await service.numbers.GetOrigination(
-                    origination_pb2.GetOriginationRequest(name=f"projects/{project}/originations/{number}")
-                )
-            except grpc.aio.AioRpcError as error:
-                if reason_of(error) == "ORIGINATION_NOT_FOUND":
-                    return False
-                raise
-            return bool(found.state == state)
+        async def known(number: str = number, revision: int = revision) -> bool:
+            async with service.runtime.database.transaction() as conn:
+                query = text("SELECT revision FROM messaging.numbers WHERE project = :project AND number = :number")
+                found = await conn.execute(query, {"project": project, "number": number})
+                return bool((found.scalar_one_or_none() or 0) >= revision)
 
         await eventually(known)
 

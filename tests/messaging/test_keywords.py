@@ -12,10 +12,12 @@ from heliograph_messaging.domain.keywords import (
     REQUIRED,
     Action,
     Keyword,
+    Source,
     Understood,
     first_word,
     is_fixed,
     keyword_problem,
+    registered,
     reply_problem,
     understand,
     with_required,
@@ -155,6 +157,16 @@ def test_the_words_of_the_original_are_fixed_and_stop_itself_is_not() -> None:
 
 
 def test_help_and_stop_are_always_there_and_fit_into_one_part() -> None:
-    assert [one.keyword for one in with_required([JOIN])] == ["HELP", "JOIN", "STOP"]
-    assert OWN_STOP in with_required([OWN_STOP])
+    assert [one.keyword for one in with_required({"JOIN": JOIN})] == ["HELP", "JOIN", "STOP"]
+    assert with_required({})[0].source is Source.BUILT_IN
+    assert OWN_STOP in with_required({"STOP": OWN_STOP})
     assert all(measure(one.reply).parts == 1 for one in REQUIRED.values())
+
+
+def test_a_use_case_brings_the_replies_that_it_has_registered() -> None:
+    found = registered("Call +1 206 555 0199", "Bye")
+    assert found == {"HELP": Keyword("HELP", ANSWER, "Call +1 206 555 0199"), "STOP": Keyword("STOP", OUT, "Bye")}
+    assert {one.source for one in found.values()} == {Source.USE_CASE}
+    assert registered("", " ") == {}
+    # One that could not be sent is none.
+    assert [*registered("x" * 1601, "Bye")] == ["STOP"]

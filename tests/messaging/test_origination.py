@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph_messaging.domain.countries import CountryRule, CountryRules, SenderIds
-from heliograph_messaging.domain.origination import Choice, Number, Originations, Pool, SenderRules, Wanted, Ways
+from heliograph_messaging.domain.numbers import Number, Registration, caller_problem
+from heliograph_messaging.domain.origination import Choice, Originations, Pool, SenderRules, Wanted, Ways
 from heliograph_messaging.regions import country_of
 
 pytestmark = pytest.mark.unit
@@ -62,11 +63,35 @@ CASES: list[tuple[str, list[Number], dict[str, Any], str, str, str]] = [
     ("a short code comes first in the US", [FREE, TEN, CODE], {}, "US", "12345", ""),
     ("then a 10DLC number", [FREE, TEN], {}, "US", "+12065550100", ""),
     ("then a toll-free one", [FREE, US_LONG], {}, "US", "+18885550100", ""),
-    ("an unregistered long code never", [US_LONG], {}, "US", "", "+12065550199 (LONG_CODE) is READY"),
+    ("an unregistered long code never", [US_LONG], {}, "US", "",
+     "+12065550199 (LONG_CODE) is an unregistered US LONG_CODE, which makes calls only"),
     ("not even abroad", [US_LONG], {"sender_id": "", "shared_routes": False}, "FR", "", NONE),
     ("nor when it is named", [US_LONG], {"number": "+12065550199"}, "US", "", "may not send SMS to the US"),
     ("no number at all", [], {}, "US", "", f"{NONE}: no number of this project may send SMS to the US: it has none"),
     ("a pending number is named as such", [replace(TEN, state="PENDING")], {}, "US", "", "(TEN_DLC) is PENDING"),
+    ("and how long that takes", [replace(TEN, state="PENDING")], {}, "US", "", "takes about 14 days"),
+    ("a converting number makes calls only", [replace(US_LONG, state="CONVERTING")], {"number": US_LONG.number}, "US", "",
+     "INVALID_ORIGINATION_IDENTITY: +12065550199 is CONVERTING to a 10DLC number"),
+    ("a suspended one is named as such", [replace(TEN, state="SUSPENDED")], {"number": TEN.number}, "US", "",
+     "INVALID_ORIGINATION_IDENTITY: +12065550100 is SUSPENDED by a carrier"),
+    ("one that leaves its use case too", [replace(TEN, state="DISASSOCIATING"), FREE], {"number": TEN.number}, "US", "",
+     "is DISASSOCIATING"),
+    ("one whose order failed too", [replace(TEN, state="FAILED")], {}, "US", "", "+12065550100 (TEN_DLC) is FAILED"),
+    ("a state of tomorrow is told as it is", [replace(TEN, state="MOVED")], {}, "US", "", "is MOVED; it sends once it is READY"),
+    ("an unassociated long code is unregistered", [replace(US_LONG, state="UNASSOCIATED", sms_capable=False)],
+     {"number": US_LONG.number}, "US", "", "is an unregistered US LONG_CODE"),
+    ("it does not reach a simulator number either", [US_LONG], {"simulated": True, "number": US_LONG.number}, "US", "",
+     "is an unregistered US LONG_CODE"),
+    ("every number is told of", [replace(TEN, state="PENDING"), US_LONG, replace(FREE, sms_capable=False)], {}, "US", "",
+     "; +18885550100 (TOLL_FREE) cannot send SMS"),
+    ("but no more than a few",
+     [number(f"+1206555010{n}", "TEN_DLC", "PENDING") for n in range(5)], {}, "US", "", "; and 2 more"),
+    ("also where the type is wrong", [of_type(CODE, P), of_type(TEN, P)], {"message_type": T}, "US", "",
+     "12345 (SHORT_CODE) carries PROMOTIONAL messages only"),
+    ("and abroad", [TEN], {"sender_id": "", "shared_routes": False}, "FR", "",
+     "nothing of this project sends SMS to FR: +12065550100 (TEN_DLC) is a TEN_DLC, which sends to the US only"),
+    ("and of a pool", [in_pool(replace(TEN, state="SUSPENDED")), CODE], {"pool": "p"}, "US", "",
+     "no member of the pool p may send SMS to the US: +12065550100 (TEN_DLC) is SUSPENDED"),
     ("a pending number is passed over", [replace(TEN, state="PENDING"), FREE], {}, "US", "+18885550100", ""),
     ("a released number is not told of", [replace(TEN, state="RELEASED")], {}, "US", "", "it has none"),
     ("a number for voice only", [replace(TEN, sms_capable=False)], {}, "US", "", "no number"),
@@ -188,6 +213,43 @@ def test_an_sms_leaves_from_what_the_rules_name(
     assert choice.origination == origination
     assert words in choice.problem
     assert bool(choice.problem) == bool(words)
+
+
+FOR_CALLS = replace(US_LONG, voice_capable=True)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "named", "words"),
+    [
+        ([FOR_CALLS], US_LONG.number, ""),
+        ([replace(FOR_CALLS, state="CONVERTING")], US_LONG.number, ""),
+        ([replace(TEN, voice_capable=True, sms_capable=False, state="PENDING")], TEN.number, ""),
+        ([], "+33140000000", ""),
+        ([replace(TEN, state="RELEASED")], TEN.number, ""),
+        ([FOR_CALLS], "+33140000000", "ORIGINATION_IDENTITY_DOES_NOT_EXIST: +33140000000 does not belong"),
+        ([TEN], TEN.number, "INVALID_ORIGINATION_IDENTITY: +12065550100 cannot make calls"),
+        ([replace(FOR_CALLS, state="ORDERED")], US_LONG.number, "is ORDERED and not there yet"),
+        ([FOR_CALLS, replace(TEN, voice_capable=True, state="RELEASED")], TEN.number, "does not belong"),
+    ],
+    ids=[
+        "an unregistered long code", "a converting number", "one without SMS that is pending", "a project without numbers",
+        "one whose numbers are gone", "somebody else's number", "a number for SMS only", "one that is not there yet",
+        "one that was given back",
+    ],
+)  # fmt: skip
+def test_calls_come_from_any_number_that_makes_them(numbers: list[Number], named: str, words: str) -> None:
+    problem = caller_problem(numbers, named)
+    assert words in problem
+    assert bool(words) == bool(problem)
+
+
+def test_numbers_of_one_use_case_share_its_rate_with_whoever_borrows_them() -> None:
+    lent = replace(TEN, registration=Registration(lent_by="projects/shop"))
+    assert lent.throughput == TEN.throughput
+    assert TEN.throughput.project == "shop"
+    free = replace(FREE, registration=Registration(lent_by="projects/parent"))
+    assert (free.throughput.key, free.throughput.project) == (FREE.number, "parent")
+    assert CODE.throughput.project == ""
 
 
 def test_there_are_enough_cases() -> None:

@@ -15,7 +15,7 @@ from heliograph.registry10dlc.v1 import events_pb2 as registry_pb2
 from heliograph_kit.clock import HurriedClock, ManualClock, SystemClock, real_seconds
 from heliograph_kit.streams import changes_subject
 from heliograph_kit.testing import eventually
-from heliograph_messaging.domain.origination import Number
+from heliograph_messaging.domain.numbers import Number
 from heliograph_messaging.domain.pacing import SLICE, Turn, fitting, take
 from tests.messaging.conftest import PARENT, PROJECT, Service, Started, a_batch
 

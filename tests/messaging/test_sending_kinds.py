@@ -17,6 +17,7 @@ from heliograph_kit.rpc import reason_of, violations_of
 from heliograph_messaging.config import MessagingSettings
 from heliograph_messaging.domain.tracking import Link, LinkKind, read_token
 from tests.messaging.conftest import PARENT, PROJECT, Service, Started, Values, a_batch
+from tests.messaging.numbers import TEN, announce
 
 pytestmark = pytest.mark.integration
 C, D, T = contents_pb2, dispatch_pb2, templates_pb2
@@ -25,6 +26,7 @@ Content: Any = D.MessageContent
 """Its type does not know that a message may be written as a dictionary."""
 Template: Any = T.Template
 NAME = f"{PARENT}/templates/t"
+LONG = "+12065550199"
 
 
 async def create(service: Service, **fields: Any) -> None:
@@ -277,6 +279,22 @@ async def test_devices_fail_alone_when_there_is_nothing_for_them(service: Servic
     silent = service.scripted.sent[-1].content
     assert isinstance(silent, PushContent)
     assert (silent.silent, silent.data, silent.title) == (True, {"k": "v"}, "")
+
+
+async def test_calls_come_from_numbers_of_the_project_that_make_them(service: Service) -> None:
+    await service.set_up("VOICE")
+    await announce(service, LONG, kind="LONG_CODE", sms=False, state="UNASSOCIATED", voice_capable=True)
+    await announce(service, TEN)
+    cases = [(LONG, ""), (TEN, "cannot make calls"), ("+33140000000", "ORIGINATION_IDENTITY_DOES_NOT_EXIST")]
+    for index, (named, words) in enumerate(cases):
+        content = Content(voice={"body": "Hello"}, origination_number=named)
+        made = batch(["+12065550123"], content, channel="VOICE", run_id=f"run{index}")
+        await service.dispatch(made)
+        await service.done(1, f"run{index}")
+        row = (await service.rows(f"run{index}"))[0]
+        assert words in row.detail
+        assert row.status == (S.MESSAGE_STATUS_FAILED if words else S.MESSAGE_STATUS_ACCEPTED)
+    assert [message.origination for message in service.scripted.sent] == [LONG]
 
 
 async def test_a_voice_message_is_spoken_in_its_language_from_its_number(service: Service) -> None:

@@ -14,6 +14,8 @@ from heliograph_channels import (
     SIMULATOR_NUMBERS,
     Accepted,
     OutgoingMessage,
+    Receipt,
+    ReceiptKind,
     Rejected,
     RejectReason,
     SendResult,
@@ -298,6 +300,69 @@ async def test_the_limit_is_never_passed_while_eight_workers_send_at_the_same_ti
     assert {
         count.reason for status in statuses for count in status.counts if count.status == S.MESSAGE_STATUS_SKIPPED
     } == {"SPEND_LIMIT"}
+
+
+# -- whose use case it is -------------------------------------------------------------------------------------------
+
+
+async def test_every_event_of_an_sms_tells_the_use_case_it_left_under(service: Service) -> None:
+    await service.set_up("SMS")
+    await announce(service, TEN)
+    use_case = f"{PARENT}/useCases/u"
+
+    def answer(message: OutgoingMessage) -> SendResult:
+        match message.address[-1]:
+            case "1":
+                return Rejected(RejectReason.INVALID_ADDRESS, retryable=False)
+            case "2":
+                return Unknown("lost")
+            case _:
+                return Accepted(f"p{message.address[-1]}")
+
+    service.scripted.answer = answer
+    people = [f"+1206666000{n}" for n in range(6)]
+    await service.dispatch(a_batch(people, channel="SMS"))
+    await service.done(6)
+    kinds = [ReceiptKind.DELIVERED, ReceiptKind.FAILED, ReceiptKind.OPTED_OUT]
+    told = [
+        Receipt(
+            f"r{place}", kind, datetime.now(UTC), provider_message_id=f"p{place}", detail="CARRIER_BLOCKED: too many",
+            attributes={"carrier": "Tele"},
+        )
+        for place, kind in zip((3, 4, 5), kinds, strict=True)
+    ]  # fmt: skip
+    await service.scripted.report(*told)
+    events = await service.events(9)
+    assert sorted(events_pb2.MessageEventType.Name(event.type)[19:] for event in events) == [
+        "ACCEPTED", "ACCEPTED", "ACCEPTED", "ACCEPTED", "BOUNCED", "DELIVERED", "FAILED", "IN_DOUBT", "OPTED_OUT",
+    ]  # fmt: skip
+    assert {event.ten_dlc_registration_id for event in events} == {use_case}
+    assert {event.carrier for event in events} == {"", "Tele"}
+    # What could not be sent under it is told as well: too long a text, a wrong address, a number that is suspended.
+    await send(service, ["+12066660007"], "long", sms_body="x" * 1601)
+    await send(service, ["+1206"], "bad", origination_number=TEN)
+    await announce(service, TEN, state="SUSPENDED")
+    await send(service, ["+12066660007"], "named", origination_number=TEN)
+    assert {event.ten_dlc_registration_id for event in await service.events(12)} == {use_case}
+
+
+async def test_messages_in_doubt_keep_the_use_case_they_were_handed_over_under(start: Started) -> None:
+    service = await start()
+    await service.set_up("SMS")
+    await announce(service, TEN)
+    service.scripted.hang = True
+    await service.dispatch(a_batch(phones(3), channel="SMS"))
+    await eventually(lambda: service.scripted.calls)
+    # The worker dies, and the number is gone when the batch comes again.
+    await announce(service, TEN, state="RELEASED")
+    async with service.runtime.database.transaction() as conn:
+        await conn.execute(text("UPDATE messaging.batches SET lease_token = lease_token + 1, lease_until = now()"))
+    service.scripted.hang = False
+    service.scripted.release.set()
+    assert (await service.done(3, within=20)).in_doubt_count == 3
+    events = await service.events(3)
+    assert {(event.origination, event.part_count) for event in events} == {(TEN, 1)}
+    assert {event.ten_dlc_registration_id for event in events} == {f"{PARENT}/useCases/u"}
 
 
 # -- simulator numbers ----------------------------------------------------------------------------------------------

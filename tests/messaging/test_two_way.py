@@ -218,6 +218,44 @@ async def test_a_number_in_a_pool_has_its_words_and_its_list(line: Line) -> None
     assert await line.replies(1) == [(TEN, ANN, "Out of the pool")]
 
 
+async def test_the_use_case_answers_help_and_stop_until_an_editor_does(line: Line) -> None:
+    service, mine = line.service, f"originations/{TEN}"
+
+    async def shown(owner: str = mine) -> list[tuple[str, str]]:
+        listed = await service.numbers.ListKeywords(A.ListKeywordsRequest(parent=f"{PARENT}/{owner}"))
+        return [
+            (one.reply, A.KeywordSource.Name(one.source).removeprefix("KEYWORD_SOURCE_")) for one in listed.keywords
+        ]
+
+    own = [(REQUIRED[word].reply, "BUILT_IN") for word in ("HELP", "STOP")]
+    assert await shown() == own
+    await announce(service, TEN, help_reply="Shop: call +1 206 555 0199", stop_reply="Shop: no more messages")
+    assert await shown() == [("Shop: call +1 206 555 0199", "USE_CASE"), ("Shop: no more messages", "USE_CASE")]
+    await line.hear(Inbound("i1", "help"))
+    assert await line.replies(1) == [(TEN, ANN, "Shop: call +1 206 555 0199")]
+    # An amendment is followed, an editor's word stays.
+    await put_keyword(service, mine, "STOP", "Bye")
+    await announce(service, TEN, help_reply="Shop: help@shop.example", stop_reply="Shop: out")
+    assert await shown() == [("Shop: help@shop.example", "USE_CASE"), ("Bye", "NUMBER")]
+    await line.hear(Inbound("i2", "HELP", origination=BO), Inbound("i3", "stop", origination=BO))
+    assert sorted((await line.replies(3))[1:]) == [(TEN, BO, "Bye"), (TEN, BO, "Shop: help@shop.example")]
+    # A pool has its first number's words; the use case of a number fills in what no editor wrote.
+    await make_pool(service, "main", TEN)
+    assert await shown() == [("Shop: help@shop.example", "USE_CASE"), ("Bye", "POOL")]
+    assert await shown("pools/main") == [own[0], ("Bye", "POOL")]
+    await service.numbers.DeleteKeyword(A.DeleteKeywordRequest(name=f"{PARENT}/pools/main/keywords/STOP"))
+    assert (await shown())[1] == ("Shop: out", "USE_CASE")
+    await line.hear(Inbound("i4", "stop", origination="+12065550125"))
+    assert (await line.replies(4))[3] == (TEN, "+12065550125", "Shop: out")
+    assert await shown(f"originations/{FREE}") == [own[0], (own[1][0], "CARRIER")]
+
+
+async def test_a_10dlc_number_is_two_way_and_tells_its_use_case(line: Line) -> None:
+    await set_number(line.service, TEN, two_way=True)
+    await line.hear(Inbound("i1", "What are your hours?"))
+    assert [one.ten_dlc_registration_id for one in await line.told()] == [f"{PARENT}/useCases/u"]
+
+
 async def test_an_answer_names_the_message_that_it_answers(line: Line) -> None:
     service = line.service
     await set_number(service, TEN, two_way=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph_channels.us_carriers import Carrier, next_pacific_midnight, pacific_day
+from heliograph_channels.us_carriers import Carrier, day_bucket, next_pacific_midnight, pacific_day
 from heliograph_messaging.domain.pacing import SLICE
 from heliograph_registry10dlc.allowance import BUNDLED, Allowance, load_allowances
 from heliograph_registry10dlc.launch import (
@@ -20,7 +20,6 @@ from heliograph_registry10dlc.launch import (
     Launch,
     alternatives,
     among_first,
-    day_bucket,
     last_of,
     lay_out,
     pace_of,

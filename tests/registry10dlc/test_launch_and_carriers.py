@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from heliograph_channel_simulator.carriers import CarrierRules, Counts
-from heliograph_channels.us_carriers import Carrier, next_pacific_midnight, pacific_day
+from heliograph_channels.us_carriers import Carrier, day_bucket, next_pacific_midnight, pacific_day
 from heliograph_messaging.domain.pacing import Turn, fitting, take
-from heliograph_registry10dlc.launch import Launch, Plan, day_bucket, plan
+from heliograph_registry10dlc.launch import Launch, Plan, plan
 
 BATCH = 500
 AT_ONCE = 4

@@ -105,7 +105,8 @@ class Receipt:
 
     It names the message by `message_id` (better) or by `provider_message_id`; one of them is not empty. `receipt_id` is
     the same each time the same occurrence is reported: receipts are deduplicated by it. `time` is aware UTC.
-    `permanent` matters for BOUNCED and FAILED: False is a soft bounce. `attributes` may hold `link` of a CLICKED.
+    `permanent` matters for BOUNCED and FAILED: False is a soft bounce. `attributes` may hold `link` of a CLICKED,
+    and `carrier`, the recipient's, where the provider of an SMS names it.
 
     Raises:
         ValueError: neither id is given, `receipt_id` is empty, or `time` has no zone.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from fractions import Fraction
+from math import floor
 from zoneinfo import ZoneInfo
 
-__all__ = ["PACIFIC", "Carrier", "next_pacific_midnight", "pacific_day", "pacific_midnight"]
+__all__ = ["PACIFIC", "Carrier", "day_bucket", "next_pacific_midnight", "pacific_day", "pacific_midnight"]
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 _DAY = timedelta(days=1)
@@ -38,3 +40,12 @@ def pacific_midnight(day: date) -> datetime:
 def next_pacific_midnight(instant: datetime) -> datetime:
     """Return the first instant, UTC, of the day of the caps after the one that an aware instant belongs to."""
     return pacific_midnight(pacific_day(instant) + _DAY)
+
+
+def day_bucket(parts_per_day: int, share: float) -> int:
+    """Return how many parts to all carriers bring the one that counts days its allowance (`parts_per_day`).
+
+    Whose customers the recipients are is not known when messages leave, so all of them count; `share` of them (above 0, at most
+    1) are taken to be that carrier's.
+    """
+    return floor(parts_per_day / Fraction(str(share)))

@@ -123,11 +123,13 @@ class Rows:
                 "delivery_type": batch.channel,
                 "link": event.link,
                 "ten_dlc_registration_id": event.ten_dlc_registration_id,
+                "carrier_name": event.carrier,
                 "origination_phone_number": event.origination if batch.channel == "SMS" else "",
             }
             attributes = {key: value for key, value in told.items() if value}
             metrics = {"number_of_message_parts": float(event.part_count)} if event.part_count else {}
-            for named in names_of(outcome, event.reason, batch.channel, collection if id_ else "", event.detail):
+            source = collection if id_ else ""
+            for named in names_of(outcome, event.reason, batch.channel, source, event.detail):
                 extra = {named.status_attribute: named.status} if named.status_attribute else {}
                 self._add(
                     event.time.seconds * 1_000_000 + event.time.nanos // 1000,

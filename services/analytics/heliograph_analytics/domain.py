@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -168,14 +168,16 @@ _BY_CHANNEL: Mapping[str, Mapping[str, Named]] = {
     },
 }
 RECORD_STATUSES = frozenset(
-    "INVALID UNREACHABLE UNKNOWN BLOCKED CARRIER_UNREACHABLE SPAM INVALID_MESSAGE CARRIER_BLOCKED TTL_EXPIRED MAX_PRICE_EXCEEDED "
-    "OPTED_OUT NO_QUOTA_LEFT_ON_ACCOUNT NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND DESTINATION_COUNTRY_NOT_SUPPORTED "
-    "ACCOUNT_IN_SANDBOX RATE_EXCEEDED INVALID_ORIGINATION_IDENTITY ORIGINATION_IDENTITY_DOES_NOT_EXIST INVALID_DLT_PARAMETERS "
-    "INVALID_PARAMETERS ACCESS_DENIED INVALID_KEYWORD INVALID_SENDER_ID INVALID_POOL_ID SENDER_ID_NOT_SUPPORTED_FOR_DESTINATION "
+    "SUCCESSFUL DELIVERED PENDING INVALID UNREACHABLE UNKNOWN BLOCKED CARRIER_UNREACHABLE SPAM INVALID_MESSAGE "
+    "CARRIER_BLOCKED TTL_EXPIRED MAX_PRICE_EXCEEDED OPTED_OUT NO_QUOTA_LEFT_ON_ACCOUNT "
+    "NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND DESTINATION_COUNTRY_NOT_SUPPORTED ACCOUNT_IN_SANDBOX RATE_EXCEEDED "
+    "INVALID_ORIGINATION_IDENTITY ORIGINATION_IDENTITY_DOES_NOT_EXIST INVALID_DLT_PARAMETERS INVALID_PARAMETERS "
+    "ACCESS_DENIED INVALID_KEYWORD INVALID_SENDER_ID INVALID_POOL_ID SENDER_ID_NOT_SUPPORTED_FOR_DESTINATION "
     "INVALID_PHONE_NUMBER".split()
 )
-"""What `record_status` of a failed SMS may say (pinpoint-2 5.5)."""
-_FIRST_WORD = re.compile(r"[A-Z_]+(?![A-Za-z0-9_])")
+"""The closed list of pinpoint-2 5.5 for SMS."""
+_NO_FAILURE = frozenset({"SUCCESSFUL", "DELIVERED", "PENDING"})
+_WORD = re.compile(r"[A-Z_]+\b")
 _SENDING = frozenset({"ACCEPTED", "FAILED", "SKIPPED", "IN_DOUBT"})
 _SOFT = ("SOFT", "TRANSIENT")
 
@@ -183,9 +185,9 @@ _SOFT = ("SOFT", "TRANSIENT")
 def names_of(outcome: str, reason: str, channel: str, source: str, detail: str = "") -> list[Named]:
     """Return what a message event is called as events: one or two, at least one, so that nothing goes uncounted.
 
-    `source` is `campaigns`, `journeys` or empty. A campaign's or journey's attempt is `_campaign.send` or
-    `_journey.send` and, when the channel has its own family, that family's event besides. What the reference has no
-    name for is `_message.<outcome>`, ours. A detail that begins with a record status (`CARRIER_BLOCKED: ...`) is that of a failed SMS.
+    `source` is `campaigns`, `journeys` or empty. A campaign's or journey's attempt is `_campaign.send` or `_journey.send` and, when
+    the channel has its own family, that family's event besides. What the reference has no name for is `_message.<outcome>`, ours.
+    `detail` of a failed SMS may begin with its record status (`CARRIER_BLOCKED: ...`).
     """
     named: list[Named] = []
     if outcome in _SENDING and source:
@@ -203,13 +205,17 @@ def names_of(outcome: str, reason: str, channel: str, source: str, detail: str =
         own = Named("_email.rendering_failure")
     if own is not None and outcome == "BOUNCED" and channel == "EMAIL" and reason.startswith(_SOFT):
         own = Named("_email.softbounce")
-    if own is not None and own.event_type == "_SMS.FAILURE":
-        told = _FIRST_WORD.match(detail)
-        if told is not None and told[0] in RECORD_STATUSES:
-            own = replace(own, status=told[0])
+    if own is not None and own.status_attribute == "record_status" and outcome in ("FAILED", "BOUNCED"):
+        own = Named(own.event_type, own.status_attribute, _record_status(detail) or own.status)
     if own is not None:
         named.append(own)
     return named or [Named(f"_message.{outcome.lower()}")]
+
+
+def _record_status(detail: str) -> str:
+    """Return the record status that the detail of a failed SMS begins with; empty when it begins with none."""
+    word = _WORD.match(detail.removeprefix("failed: ").removeprefix("bounced: "))
+    return word.group() if word is not None and word.group() in RECORD_STATUSES - _NO_FAILURE else ""
 
 
 def clipped_range(

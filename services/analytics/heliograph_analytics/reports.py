@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from heliograph_analytics import kpis
+from heliograph_analytics import figures, kpis
 from heliograph_analytics.domain import clipped_range
 from heliograph_analytics.errors import KpiNotFound
 from heliograph_analytics.store import EventStore
@@ -35,7 +35,7 @@ class KpiRow:
 class KpiAnswer:
     """A key figure with its effective bounds."""
 
-    kpi: kpis.Kpi
+    kpi: figures.Kpi
     start: datetime
     end: datetime
     rows: list[KpiRow]
@@ -93,7 +93,7 @@ class Reports:
     async def kpi(
         self,
         project: str,
-        scope: kpis.Scope,
+        scope: figures.Scope,
         parent: str,
         name: str,
         start: datetime | None,
@@ -126,7 +126,7 @@ class Reports:
         if scope != "project":
             parameters["parent"] = parent
         raw = await self._store.read(kpi.query(scope, groupings), parameters)
-        keys = [kpis.GROUPINGS[grouping][0] for grouping in groupings]
+        keys = [figures.GROUPINGS[grouping][0] for grouping in groupings]
         width = len(keys)
         rows = [
             KpiRow(tuple((key, str(value)) for key, value in zip(keys, row[:width], strict=True)), float(row[width]))

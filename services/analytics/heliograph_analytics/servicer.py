@@ -11,8 +11,9 @@ import grpc
 
 from heliograph.analytics.v1 import analytics_pb2, analytics_pb2_grpc, ingestion_pb2, ingestion_pb2_grpc
 from heliograph_analytics.domain import STREAM_EVENTS, UNARY_EVENTS
+from heliograph_analytics.figures import Kpi, Scope
 from heliograph_analytics.ingestion import Ingestion, Refused, Taken
-from heliograph_analytics.kpis import KPIS, Kpi, Scope
+from heliograph_analytics.kpis import KPIS
 from heliograph_analytics.reports import Counted, CountQuestion, KpiAnswer, Reports
 from heliograph_kit.errors import InvalidArgument, Violation
 from heliograph_kit.instants import timestamp

@@ -99,6 +99,14 @@ class MessagingSettings(ServiceSettings):
         default=2, ge=0.05, le=600, description="first pause of a provider that is left alone, seconds"
     )
 
+    day_cap_share: float = Field(
+        default=0.30,
+        gt=0,
+        le=1,
+        description="share of the recipients in the US that the carrier with an allowance for each day is taken to have, as "
+        "nobody knows whose customer a recipient is: a brand may send its allowance / share parts in a US Pacific day",
+    )
+
     otp_pepper: SecretStr | None = Field(
         default=None,
         description="key of the hashes of one-time passwords, at least 32 characters; unset uses the secret key, and "

@@ -30,6 +30,7 @@ from heliograph_messaging.content import ContentCache
 from heliograph_messaging.countries import BadCountries, load_countries
 from heliograph_messaging.domain.breaker import Breaker
 from heliograph_messaging.isolation.catalogue import close as close_catalogue
+from heliograph_messaging.pipeline.allowances import Allowances
 from heliograph_messaging.pipeline.calls import Calls
 from heliograph_messaging.pipeline.door import Door
 from heliograph_messaging.pipeline.erasing import Eraser
@@ -61,6 +62,7 @@ from heliograph_messaging.projections import (
 )
 from heliograph_messaging.providers import Senders, load_catalogue
 from heliograph_messaging.service.channels import Channels
+from heliograph_messaging.service.days import Days
 from heliograph_messaging.service.direct import DirectSends
 from heliograph_messaging.service.direct_content import Contents
 from heliograph_messaging.service.edge import Edge
@@ -91,6 +93,7 @@ from heliograph_messaging.servicers.phone_numbers import PhoneNumberServicer
 from heliograph_messaging.servicers.suppressions import SuppressionServicer
 from heliograph_messaging.servicers.templates import TemplateServicer
 from heliograph_messaging.servicers.waiting import Patience
+from heliograph_messaging.store.allowances import AllowanceStore
 from heliograph_messaging.store.channels import NumberStore, RequestStore
 from heliograph_messaging.store.conversations import ConversationStore
 from heliograph_messaging.store.files import FileStore
@@ -122,6 +125,7 @@ from heliograph_messaging.tables import mail, metadata
 
 PACKAGE = "heliograph_messaging"
 _HOUR_SECONDS = 3600
+_WAITING_BATCHES = 20_000
 
 
 async def build(runtime: Runtime[MessagingSettings]) -> None:
@@ -208,10 +212,12 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
     # -- numbers
     origins, pools, keywords, opt_outs = OriginationStore(), WatchedPools(memory), KeywordStore(), OptOutStore()
     sms_settings, spending, conversations = SmsSettingsStore(), SpendingStore(), ConversationStore()
+    allowances = AllowanceStore()
     runtime.add_servicer(
         origination_pb2_grpc.add_OriginationServiceServicer_to_server,
         OriginationServicer(
             Originations(database, origins, opt_outs, routes, rules, clock),
+            Days(database, allowances, clock, share=settings.day_cap_share),
             Pools(database, pools, origins, keywords, opt_outs, requests, rules, clock),
             Keywords(database, keywords, origins, pools),
             SmsSettings(database, sms_settings, spending, clock),
@@ -248,12 +254,13 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
             async with database.transaction() as conn:
                 await touches.forget(conn, clock.now())
                 await conversations.forget(conn, clock.now())
+                await allowances.forget(conn, clock.now())
             try:
                 await asyncio.wait_for(stopping.wait(), _HOUR_SECONDS)
             except TimeoutError:
                 continue
 
-    runtime.add_worker("forget old touches and conversations", forget)
+    runtime.add_worker("forget old touches, conversations and days", forget)
     senders = Senders(
         catalogue,
         box,
@@ -318,7 +325,7 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
         ]
     )
     calls = Calls(ledger, door, paying, conversations, marks, outbox, inbox, clock, settings)
-    pacing = Pacing(TurnStore(), clock)
+    pacing = Pacing(TurnStore(), Allowances(allowances, share=settings.day_cap_share), clock)
     pipeline = Pipeline(database, ledger, leases, setup, door, calls, pacing, right_of_way, inbox, clock, settings)
     for message_class, concurrency in (
         ("transactional", settings.transactional_concurrency),
@@ -337,7 +344,9 @@ async def build(runtime: Runtime[MessagingSettings]) -> None:
                 handler=partial(pipeline.handle, consumer=durable),
                 concurrency=concurrency,
                 share=settings.project_concurrency,
-                # A batch may wait for its number's turns for hours; the ledger counts the workers that died with it.
+                # A batch may wait for its number's turns for hours, and for another day; the ledger counts the workers that died
+                # with it. What waits at the broker must not keep others from being handed out.
+                max_ack_pending=_WAITING_BATCHES,
                 counts_crashes=False,
                 # About as long as a lease: earlier, a batch that comes again would only find it alive.
                 ack_wait=timedelta(seconds=settings.lease_seconds),

@@ -15,7 +15,7 @@ from heliograph_kit.database import Database
 from heliograph_kit.errors import Unavailable
 from heliograph_kit.inbox import Inbox
 from heliograph_kit.outbox import Outbox
-from heliograph_messaging.domain.origination import Number
+from heliograph_messaging.domain.numbers import Number, Registration
 from heliograph_messaging.events import erasure_done
 from heliograph_messaging.pipeline.erasing import Eraser
 from heliograph_messaging.store.channels import NumberStore, forget_project
@@ -50,11 +50,18 @@ class NumberProjection:
         async with self._database.transaction() as conn:
             await self._inbox.first_seen(conn, NUMBERS_CONSUMER, [delivery.id for delivery in deliveries])
             for delivery, change in announced:
-                number = Number(
-                    change.number, change.kind, change.state, change.sms_capable, change.use_case,
-                    change.parts_per_second,
-                )  # fmt: skip
-                await self._store.put(conn, delivery.project, number, revision=change.revision)
+                await self._store.put(conn, delivery.project, _number(change), revision=change.revision)
+
+
+def _number(change: registry_pb2.NumberUpdated) -> Number:
+    registration = Registration(
+        change.brand, change.parts_per_day, change.message_type, change.help_reply, change.stop_reply, change.lent_by,
+        change.toll_free_registered,
+    )  # fmt: skip
+    return Number(
+        change.number, change.kind, change.state, change.sms_capable, change.use_case, change.parts_per_second,
+        voice_capable=change.voice_capable, registration=registration,
+    )  # fmt: skip
 
 
 class ProjectProjection:

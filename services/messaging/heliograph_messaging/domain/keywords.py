@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from heliograph_channels.parts import measure
@@ -25,13 +25,24 @@ class Action(StrEnum):
     OPT_IN = "OPT_IN"
 
 
+class Source(StrEnum):
+    """Where a reply comes from."""
+
+    BUILT_IN = "BUILT_IN"
+    USE_CASE = "USE_CASE"
+    NUMBER = "NUMBER"
+    POOL = "POOL"
+    CARRIER = "CARRIER"
+
+
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """A word, what happens when a message begins with it, and what is answered."""
+    """A word, what happens when a message begins with it, what is answered, and who wrote that."""
 
     keyword: str
     action: Action
     reply: str
+    source: Source = field(default=Source.BUILT_IN, compare=False)
 
 
 REQUIRED: Mapping[str, Keyword] = {
@@ -43,6 +54,16 @@ REQUIRED: Mapping[str, Keyword] = {
     STOP: Keyword(STOP, Action.OPT_OUT, "You are opted out and will get no more messages from this number."),
 }
 """The keywords that are always there, with the replies they have before somebody writes better ones."""
+
+
+def registered(help_reply: str, stop_reply: str) -> dict[str, Keyword]:
+    """Return HELP and STOP with the replies that a use case has registered; empty ones are none."""
+    replies = {HELP: help_reply.strip(), STOP: stop_reply.strip()}
+    return {
+        word: replace(REQUIRED[word], reply=reply, source=Source.USE_CASE)
+        for word, reply in replies.items()
+        if reply and reply_problem(reply) is None
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +166,9 @@ def is_fixed(keyword: str) -> bool:
     return keyword != STOP and _bare(keyword) in OPT_OUT_WORDS
 
 
-def with_required(keywords: Sequence[Keyword]) -> list[Keyword]:
+def with_required(keywords: Mapping[str, Keyword]) -> list[Keyword]:
     """Return the keywords with HELP and STOP among them, sorted."""
-    return sorted({**REQUIRED, **{one.keyword: one for one in keywords}}.values(), key=lambda one: one.keyword)
+    return sorted({**REQUIRED, **keywords}.values(), key=lambda one: one.keyword)
 
 
 def _bare(word: str) -> str:

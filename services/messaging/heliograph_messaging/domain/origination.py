@@ -8,51 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from heliograph_messaging.domain.countries import CountryRules
+from heliograph_messaging.domain.numbers import UNKNOWN, US, US_ORDER, Number, Throughput, serves, unfit
 
-US = "US"
-US_ORDER = ("SHORT_CODE", "TEN_DLC", "TOLL_FREE")
-PARTS_PER_SECOND = {"SHORT_CODE": 100.0, "TEN_DLC": 1.0, "TOLL_FREE": 3.0, "LONG_CODE": 10.0, "SIMULATOR": 100.0}
-"""What a number may send when the registry tells nothing else (pinpoint-2 3.2)."""
 TRANSACTIONAL = "TRANSACTIONAL"
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}")
-_ONLY_US = ("TEN_DLC", "TOLL_FREE")
 _SHOWN = 3
 _NONE = "NO_ORIGINATION_IDENTITY_AVAILABLE_TO_SEND"
-_UNFIT = "INVALID_ORIGINATION_IDENTITY"
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number as the 10DLC registry announced it last, and what messaging was told about it.
-
-    `use_case` is its name; empty when it belongs to none. `country` is where it belongs. `message_type` empty: it carries both.
-    `route` is the way it belongs to, None: any. `pool` is the id of its pool; empty: none.
-    """
-
-    number: str
-    kind: str
-    state: str
-    sms_capable: bool
-    use_case: str = ""
-    parts_per_second: float = 0.0
-    country: str = US
-    message_type: str = ""
-    route: str | None = None
-    pool: str = ""
-
-    @property
-    def throughput(self) -> Throughput:
-        """What it may send. All numbers of one use case share what the use case may (pinpoint-2 3.2)."""
-        rate = self.parts_per_second or PARTS_PER_SECOND.get(self.kind, 10.0)
-        return Throughput(self.use_case or self.number, rate)
-
-
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """Message parts per second, and who shares them: the name of a use case, or a number."""
-
-    key: str
-    parts_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +78,7 @@ class Originations:
     def __post_init__(self) -> None:
         """Begin with no country."""
         self._decided: dict[tuple[str, bool], list[Choice]] = {}
+        self._by_name = {number.number: number for number in self.numbers}
         self._throughputs = {number.number: number.throughput for number in self.numbers}
 
     def choose(self, destination: str, *, country: str, simulated: bool = False) -> Choice:
@@ -139,6 +101,10 @@ class Originations:
         """Return what a number may send; None for a sender id and for the provider's own numbers."""
         return self._throughputs.get(origination)
 
+    def number(self, origination: str) -> Number | None:
+        """Return a number; None for a sender id and for the provider's own numbers."""
+        return self._by_name.get(origination)
+
     def _decide(self, country: str, *, simulated: bool) -> Choice | list[Number]:
         if self.wanted.number:
             return self._named(country, simulated=simulated)
@@ -152,35 +118,12 @@ class Originations:
 
     def _named(self, country: str, *, simulated: bool) -> Choice:
         name = self.wanted.number
-        number = next((n for n in self.numbers if n.number == name), None)
+        number = self._by_name.get(name)
         if number is None or number.state == "RELEASED":
-            return Choice(problem=f"ORIGINATION_IDENTITY_DOES_NOT_EXIST: {name} does not belong to this project")
-        problem = self._unfit(number, country, simulated=simulated)
-        return Choice(problem=problem) if problem else self._of(number)
-
-    def _unfit(self, number: Number, country: str, *, simulated: bool) -> str:
-        wanted, name = self.wanted.message_type, number.number
-        if not number.sms_capable:
-            return f"{_UNFIT}: {name} cannot send SMS"
-        if number.state != "READY":
-            return f"{_UNFIT}: {name} is {number.state}; it sends once it is READY"
-        if wanted and number.message_type not in ("", wanted):
-            return f"MESSAGE_TYPE_MISMATCH: {name} carries {number.message_type} messages only"
-        if not self._has_way(number):
-            return f"{_UNFIT}: {name} belongs to the route {number.route!r}, which is not there or switched off"
-        if simulated:
-            return ""
-        if number.kind == "SIMULATOR":
-            return f"{_UNFIT}: {name} is a SIMULATOR, which reaches simulator numbers only"
-        if number.kind == "LONG_CODE" and number.country == US:
-            return f"{_UNFIT}: {name} is an unregistered US LONG_CODE, which may not send SMS to the US or elsewhere"
-        if country == US and number.kind not in US_ORDER:
-            return f"{_UNFIT}: {name} is a {number.kind}, which may not send SMS to the US"
-        if country != US and number.kind in _ONLY_US:
-            return f"{_UNFIT}: {name} is a {number.kind}, which sends to the US only"
-        if number.kind == "SHORT_CODE" and number.country != country:
-            return f"{_UNFIT}: {name} is a SHORT_CODE of {number.country}, which reaches nobody in another country"
-        return ""
+            return Choice(problem=f"{UNKNOWN}: {name} does not belong to this project")
+        wanted, has_way = self.wanted.message_type, self._has_way(number)
+        found = unfit(number, country, wanted, has_way=has_way, simulated=simulated)
+        return Choice(problem=found.of(name), use_case=number.use_case) if found else self._of(number)
 
     # -- one of a pool, one of all ----------------------------------------------------------------------------------
 
@@ -191,7 +134,8 @@ class Originations:
         wanted = self.wanted.message_type
         if wanted and pool.message_type not in ("", wanted):
             return Choice(problem=f"MESSAGE_TYPE_MISMATCH: {pool.id} carries {pool.message_type} messages only")
-        found = self._best([n for n in self.numbers if n.pool == pool.id], country, wanted or pool.message_type)
+        members = [n for n in self.numbers if n.pool == pool.id]
+        found = self._best(members, country, wanted or pool.message_type)
         if found:
             return found
         if country != US:
@@ -201,20 +145,23 @@ class Originations:
             if pool.shared_routes:
                 return Choice(message_type=self._type)
         where = "the US" if country == US else country or "this country"
-        return Choice(problem=f"{_NONE}: no member of the pool {pool.id} may send SMS to {where}")
+        why = self._why(members, country, wanted or pool.message_type)
+        return Choice(problem=f"{_NONE}: no member of the pool {pool.id} may send SMS to {where}{why}")
 
     def _of_all(self, country: str) -> Choice | list[Number]:
         if country == US:
-            us = [n for n in self.numbers if self._usable(n) and _serves(n, US)]
+            us = [n for n in self.numbers if self._usable(n) and serves(n, US)]
             if len(us) == 1:
                 # The only one there is carries everything, whatever it is for (S102).
                 return us
-        found = self._best(self.numbers, country, self.wanted.message_type or self.senders.message_type)
+        message_type = self.wanted.message_type or self.senders.message_type
+        found = self._best(self.numbers, country, message_type)
         if found:
             return found
         if country == US:
             # Sender ids and shared routes never serve the US.
-            return Choice(problem=f"{_NONE}: no number of this project may send SMS to the US{self._why()}")
+            why = self._why(self.numbers, country, message_type) or ": it has none"
+            return Choice(problem=f"{_NONE}: no number of this project may send SMS to the US{why}")
         sender_id = self.wanted.sender_id
         if sender_id and self._fits(sender_id, country):
             return Choice(sender_id, message_type=self._type)
@@ -223,14 +170,15 @@ class Originations:
         if sender_id:
             told = f"SENDER_ID_NOT_SUPPORTED_FOR_DESTINATION: {sender_id} cannot be used in {country or 'this country'}"
             return Choice(problem=told)
-        return Choice(problem=f"{_NONE}: nothing of this project sends SMS to {country or 'this country'}")
+        why = self._why(self.numbers, country, message_type)
+        return Choice(problem=f"{_NONE}: nothing of this project sends SMS to {country or 'this country'}{why}")
 
     def _best(self, numbers: Sequence[Number], country: str, message_type: str) -> list[Number]:
         """Return the numbers that are equally the best, empty when none will do.
 
         Those whose way can be called now come before all others: as a route that is away is passed over, so are its numbers.
         """
-        usable = [n for n in numbers if self._usable(n) and _serves(n, country)]
+        usable = [n for n in numbers if self._usable(n) and serves(n, country)]
         open_now = self.ways.open
         reachable = [n for n in usable if n.route is None or open_now is None or n.route in open_now]
         for among in (reachable, usable):
@@ -260,12 +208,15 @@ class Originations:
     def _fits(self, sender_id: str, country: str) -> bool:
         return self.senders.rules.sender_id_fits(sender_id, country, self.senders.registered)
 
-    def _why(self) -> str:
-        told = [f"{n.number} ({n.kind}) is {n.state}" for n in self.numbers if n.state != "RELEASED"]
-        if not told:
-            return ": it has none"
-        rest = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-        return f": {', '.join(told[:_SHOWN])}{rest}"
+    def _why(self, numbers: Sequence[Number], country: str, message_type: str) -> str:
+        """Say of a few of the numbers why they cannot serve."""
+        told = []
+        for n in numbers:
+            found = unfit(n, country, message_type, has_way=self._has_way(n)) if n.state != "RELEASED" else None
+            if found is not None:
+                told.append(f"{n.number} ({n.kind}) {found.words}")
+        rest = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+        return f": {'; '.join(told[:_SHOWN])}{rest}" if told else ""
 
 
 def number_problem(number: str) -> str | None:
@@ -273,16 +224,6 @@ def number_problem(number: str) -> str | None:
     if _NUMBER.fullmatch(number):
         return None
     return "must be a number in E.164 form (+12065550100) or a short code of 3 to 8 digits"
-
-
-def _serves(number: Number, country: str) -> bool:
-    """Tell whether numbers of this kind reach a country at all."""
-    if country == US:
-        return number.kind in _ONLY_US or (number.kind == "SHORT_CODE" and number.country == US)
-    if number.kind == "SHORT_CODE":
-        return number.country == country
-    # A US long code that is not registered is for voice only (S92).
-    return number.kind == "LONG_CODE" and number.country != US
 
 
 def _rank(number: Number, country: str) -> int:

@@ -100,6 +100,7 @@ class Calls:
             move=chunk.moved,
         )
         run.handed_at[chunk.number] = now
+        run.handed.update(row.position for row in chunk.rows)
         await self._spending.charge(conn, project, chunk.rows, now, idempotent=opened.capabilities.idempotency_key)
 
     async def _intend(self, conn: AsyncConnection, run: Run, chunk: Chunk) -> Chunk | None:
@@ -187,6 +188,7 @@ class Calls:
         `refused` are messages of these chunks that the provider certainly did not take: they cost nothing.
         """
         now, lease = self._clock.now(), run.hold.lease
+        run.handed.difference_update(row.position for row in refused)
         only = [one for _, one in settled]
         await run.rest()
         told = self._events(run, [(row, one.outcome) for row, one in settled], cause, now)

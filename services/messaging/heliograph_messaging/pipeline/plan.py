@@ -237,20 +237,21 @@ class _Planner:
         if lane.opened is None and not self._patient:
             return self._closed(position, Status.FAILED, "TRANSIENT_FAILURE", lane.away)
         if bad := self._bad_addresses.get(position):
-            return self._failed(position, f"the address {bad}")
+            return self._failed(position, f"the address {bad}", choice)
         try:
             content = self._content(position, setup)
         except CannotSend as problem:
-            return self._failed(position, str(problem))
+            return self._failed(position, str(problem), choice)
         parts = 0
         if isinstance(content, SmsContent):
             size = measure(content.body)
             if size.too_long or not size.parts:
-                return self._failed(position, f"the text is {'too long' if size.parts else 'empty'} for an SMS")
+                words = f"the text is {'too long' if size.parts else 'empty'} for an SMS"
+                return self._failed(position, words, choice)
             parts = size.parts
             content = _of_type(content, choice.message_type)
         if choice.problem:
-            return self._failed(position, choice.problem)
+            return self._failed(position, choice.problem, choice)
         cost = setup.prices.of(country, parts) if parts else 0
         endpoint_id, message_id = self._recipients.endpoint_ids[position], self._ids[position]
         self.lanes[position] = lane
@@ -286,8 +287,9 @@ class _Planner:
             self._ids[position], position, "", "", "", "", Status.SKIPPED, "ENDPOINT_ERASED", "", "", "", 0, None
         )
 
-    def _failed(self, position: int, detail: str) -> Row:
-        return self._closed(position, Status.FAILED, "FAILURE_PERMANENT", detail)
+    def _failed(self, position: int, detail: str, choice: Choice) -> Row:
+        # It left from nowhere, but whoever looks after the use case it would have left under wants to know of it.
+        return self._closed(position, Status.FAILED, "FAILURE_PERMANENT", detail)._replace(use_case=choice.use_case)
 
     def _closed(self, position: int, status: Status, reason: str, detail: str) -> Row:
         page = self._recipients

@@ -163,10 +163,11 @@ def _sound(receipt: Receipt) -> NewReceipt:
     time = datetime.astimezone(receipt.time, UTC)
     if not 1970 <= time.year < 9999:
         raise Unsound("a receipt of no plausible time")
-    link = receipt.attributes.get("link", "") if isinstance(receipt.attributes, Mapping) else ""
+    told = receipt.attributes if isinstance(receipt.attributes, Mapping) else {}
     return NewReceipt(
         receipt_id, kind, time, message_id, provider_id,
-        plain(receipt.detail, DETAIL_LENGTH), receipt.permanent is not False, plain(link, 2000),
+        plain(receipt.detail, DETAIL_LENGTH), receipt.permanent is not False, plain(told.get("link", ""), 2000),
+        carrier=plain(told.get("carrier", ""), 100),
     )  # fmt: skip
 
 
@@ -225,6 +226,7 @@ def _event(one: PendingReceipt) -> events_pb2.MessageEvent:
         link=one.link,
         user_agent=one.user_agent,
         ip_address=one.ip_address,
+        carrier=one.carrier,
     )
 
 

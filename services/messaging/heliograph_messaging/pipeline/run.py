@@ -18,6 +18,7 @@ from heliograph_messaging.events import CLASSES
 from heliograph_messaging.pipeline.door import Passing, Refusal
 from heliograph_messaging.pipeline.lanes import Lane
 from heliograph_messaging.pipeline.leases import Hold
+from heliograph_messaging.store.allowances import Slot
 from heliograph_messaging.store.records import Row
 
 
@@ -42,12 +43,18 @@ class Run:
     """When chunks were handed over, by number."""
     failed: dict[int, int] = field(default_factory=dict)
     """Failed attempts so far, by position; absent: none."""
+    counted: dict[int, tuple[Row, Sequence[Slot]]] = field(default_factory=dict)
+    """Messages that count against what may be sent in a day, with the windows they count in, by position."""
+    handed: set[int] = field(default_factory=set)
+    """Positions of messages that a provider was handed and did not certainly refuse."""
     left_over: int = 0
     """The highest number of failed attempts among messages that are to be tried again; 0: there are none."""
     waits_for: str = ""
     """Why some of it waits, for a provider that is away or for the turn of its number; empty: none does."""
     wait_seconds: float = math.inf
     """When to look again, if some of it waits."""
+    paced_seconds: float = 0.0
+    """How long some of it waits for its number, which is no fault of a provider; 0: nothing does."""
 
     @property
     def transactional(self) -> bool:

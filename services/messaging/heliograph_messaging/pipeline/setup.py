@@ -140,8 +140,11 @@ class BatchSetup:
         sms = None
         own = channel.from_address if channel else ""
         from_address = content.from_address or own
-        if batch.channel == "VOICE":
-            from_address = content.origination_number or from_address
+        if batch.channel == "VOICE" and content.origination_number:
+            from_address = content.origination_number
+            if problem is None and from_address != own:
+                told = await self._sms.caller_problem(conn, project, from_address)
+                problem = Problem("FAILURE_PERMANENT", told) if told else None
         if batch.channel == "SMS" and not problem:
             try:
                 sms = await self._sms.read(conn, project, content, channel_sender_id=own)

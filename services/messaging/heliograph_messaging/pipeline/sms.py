@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph_kit.names import InvalidName, parse_name
 from heliograph_messaging.domain.countries import CountryRules, Prices
-from heliograph_messaging.domain.origination import Number, Originations, Pool, SenderRules, Wanted, Ways
+from heliograph_messaging.domain.numbers import Number, caller_problem
+from heliograph_messaging.domain.origination import Originations, Pool, SenderRules, Wanted, Ways
 from heliograph_messaging.events import MESSAGE_TYPES
 from heliograph_messaging.pipeline.lanes import Lane
 from heliograph_messaging.store.originations import OriginationStore, PoolStore
@@ -77,3 +78,7 @@ class SmsReader:
         sender_id = content.from_address or settings.default_sender_id or channel_sender_id
         wanted = Wanted(content.origination_number, pool, sender_id, MESSAGE_TYPES.get(content.sms_message_type, ""))
         return Sms(numbers, [one.as_choice() for one in pools], settings, wanted, self._rules)
+
+    async def caller_problem(self, conn: AsyncConnection, project: str, number: str) -> str:
+        """Say why calls cannot come from the number that they name; empty: they can."""
+        return caller_problem(await self._numbers.of_project(conn, project), number)

@@ -188,11 +188,13 @@ def _owner(number: StoredOrigination) -> Owner:
 
 
 def _meaning(message: InboundSms, number: StoredOrigination, keywords: Mapping[str, Keyword]) -> Understood:
+    setup = number.settings.setup
     return understand(
         message.body,
-        keywords=keywords,
+        # Where the owner looks after opt-outs, only what he set up is answered.
+        keywords=keywords if setup.self_managed_opt_outs else {**number.registered_keywords, **keywords},
         toll_free=number.kind == "TOLL_FREE",
-        self_managed=number.settings.setup.self_managed_opt_outs,
+        self_managed=setup.self_managed_opt_outs,
     )
 
 
@@ -264,4 +266,5 @@ def _event(one: _Heard) -> two_way_pb2.TwoWayMessage:
         message_body=one.message.body[:_MAX_BODY],
         previous_published_message_id=one.answers,
         time=timestamp(one.message.time),
+        ten_dlc_registration_id=one.number.use_case,
     )

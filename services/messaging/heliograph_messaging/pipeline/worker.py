@@ -115,8 +115,7 @@ class Pipeline:
             raise Retry("the lease of this batch was lost", timedelta(seconds=1)) from None
         finally:
             self._leases.drop(run.hold)
-            if not run.finished:
-                await self._release(run)
+            await self._release(run)
 
     async def _work(self, run: Run, found: Found) -> None:
         patient = run.hold.lease.age_seconds < self._settings.give_up_minutes * 60
@@ -147,6 +146,10 @@ class Pipeline:
             await self._resume(run, plan, setup)
         else:
             await self._begin(run, plan, setup, provider=found.provider_name)
+        if await self._pacing.give_back(run) and run.waits_for:
+            # There is room again for some of those who wait for another day.
+            run.wait(run.waits_for, 0.0)
+            run.paced_seconds = 0.0
         if run.left_over:
             delay = self._policy.delay(run.left_over, random.random())  # noqa: S311 (jitter)
             raise Retry("the provider asked to try again", delay or self._policy.longest)
@@ -230,6 +233,11 @@ class Pipeline:
             planned = plan.rows[one.position]._replace(chunk=one.chunk)
             decided = self._decide(run, one, planned, plan, setup)
             if isinstance(decided, Outcome):
+                if one.in_flight:
+                    # Told as it was handed over, whatever its number and channel are by now.
+                    planned = planned._replace(
+                        origination=one.origination, use_case=one.use_case, part_count=one.part_count
+                    )
                 settled.append((planned, Settled(one.message_id, decided, one.failed_attempts)))
             elif decided.opened is None:
                 waiting = True
@@ -280,13 +288,16 @@ class Pipeline:
         """Return the rows whose numbers let them go now; the batch waits for the turn of the others."""
         granted = await self._pacing.take(run, rows, setup.originations)
         if granted.wait_seconds is not None:
-            run.wait("the number has no throughput left at this moment", granted.wait_seconds)
+            run.wait(granted.why, granted.wait_seconds)
+            run.paced_seconds = granted.wait_seconds
         return list(granted.rows)
 
     async def _release(self, run: Run) -> None:
         try:
-            async with run.database.transaction() as conn:
-                await self._ledger.release(conn, run.hold.lease)
+            await self._pacing.give_back(run)
+            if not run.finished:
+                async with run.database.transaction() as conn:
+                    await self._ledger.release(conn, run.hold.lease, paced_seconds=run.paced_seconds)
         except Exception:  # whatever is wrong with the database is told by what failed before; the lease runs out
             _log.warning("the lease of batch %s could not be given back", run.hold.lease.key.batch_id)
 

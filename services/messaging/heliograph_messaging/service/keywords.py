@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,11 +15,13 @@ from heliograph_messaging.domain.keywords import (
     REQUIRED,
     Action,
     Keyword,
+    Source,
     is_fixed,
     keyword_problem,
     reply_problem,
     with_required,
 )
+from heliograph_messaging.domain.stop_words import STOP
 from heliograph_messaging.number_errors import (
     KeywordFixed,
     KeywordNotFound,
@@ -56,12 +59,14 @@ class Keywords:
                 if number is None:
                     raise OriginationNotFound(format_name(project, NUMBER, owner.id))
                 if number.kind == "TOLL_FREE":
-                    # The carrier's, which nobody can change.
-                    return with_required([])
-                owner = Owner(POOL, number.settings.pool) if number.settings.pool else owner
-            elif await self._pools.get(conn, project, owner.id) is None:
+                    # The carrier answers STOP, which nobody can change.
+                    return with_required({STOP: replace(REQUIRED[STOP], source=Source.CARRIER)})
+                pool = number.settings.pool
+                own = await self._store.of(conn, project, Owner(POOL, pool) if pool else owner)
+                return with_required({**number.registered_keywords, **own})
+            if await self._pools.get(conn, project, owner.id) is None:
                 raise PoolNotFound(format_name(project, POOL, owner.id))
-            return with_required([*(await self._store.of(conn, project, owner)).values()])
+            return with_required(await self._store.of(conn, project, owner))
 
     async def put(self, project: str, owner: Owner, keyword: str, action: Action | None, reply: str) -> Keyword:
         """Set a keyword; `action` None: the keyword's own, or an automatic response.
@@ -84,12 +89,12 @@ class Keywords:
             present = await self._store.of(conn, project, owner)
             if len({*present, *REQUIRED, keyword}) > MAX_KEYWORDS:
                 raise TooManyKeywords(format_name(project, owner.kind, owner.id), MAX_KEYWORDS)
-            made = Keyword(keyword, wanted, reply)
+            made = Keyword(keyword, wanted, reply, Source.POOL if owner.kind == POOL else Source.NUMBER)
             await self._store.put(conn, project, owner, made)
         return made
 
     async def delete(self, project: str, owner: Owner, keyword: str) -> Keyword:
-        """Delete a keyword and return it as it was; HELP and STOP get their own replies back.
+        """Delete a keyword and return it as it was; HELP and STOP get the use case's replies back, or their own.
 
         Raises:
             KeywordNotFound: there is none.

@@ -9,6 +9,7 @@ from heliograph_kit.names import InvalidName, format_name, parse_name, parse_pat
 from heliograph_messaging.domain.countries import CountryRule, CountryRules
 from heliograph_messaging.domain.keywords import REQUIRED, Action, Keyword
 from heliograph_messaging.events import MESSAGE_TYPES
+from heliograph_messaging.service.days import Today
 from heliograph_messaging.service.originations import NumberChange, SetupChange
 from heliograph_messaging.servicers.masks import required_mask
 from heliograph_messaging.store.keywords import NUMBER, POOL, Owner
@@ -40,9 +41,9 @@ def message_type_of(value: contents_pb2.SmsMessageType.ValueType, field: str) ->
     return MESSAGE_TYPES[value]
 
 
-def origination(stored: StoredOrigination) -> origination_pb2.Origination:
+def origination(stored: StoredOrigination, today: Today | None = None) -> origination_pb2.Origination:
     """Return a number as it is shown."""
-    settings, setup = stored.settings, stored.settings.setup
+    settings, setup, registration = stored.settings, stored.settings.setup, stored.registration
     return origination_pb2.Origination(
         name=format_name(stored.project, "originations", stored.number),
         number=stored.number,
@@ -59,6 +60,12 @@ def origination(stored: StoredOrigination) -> origination_pb2.Origination:
         pool=format_name(stored.project, "pools", settings.pool) if settings.pool else "",
         update_time=timestamp(settings.update_time),
         updated_by=settings.updated_by,
+        registered_message_type=_OF_TYPE.get(registration.message_type, contents_pb2.SMS_MESSAGE_TYPE_UNSPECIFIED),
+        voice_capable=stored.voice_capable,
+        brand=registration.brand,
+        lent_by=registration.lent_by,
+        used_today=today.used if today else 0,
+        day_limit=today.limit if today else 0,
     )
 
 
@@ -137,6 +144,7 @@ def keyword(project: str, owner: Owner, stored: Keyword) -> origination_pb2.Keyw
         action=origination_pb2.KeywordAction.Value(f"KEYWORD_ACTION_{stored.action}"),
         reply=stored.reply,
         required=stored.keyword in REQUIRED,
+        source=origination_pb2.KeywordSource.Value(f"KEYWORD_SOURCE_{stored.source}"),
     )
 
 

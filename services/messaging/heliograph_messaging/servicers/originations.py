@@ -8,6 +8,7 @@ from heliograph.messaging.v1 import origination_pb2, origination_pb2_grpc
 from heliograph_kit.names import parse_name, project_of
 from heliograph_kit.paging import next_token, page_of
 from heliograph_kit.rpc import fingerprint
+from heliograph_messaging.service.days import Days
 from heliograph_messaging.service.keywords import Keywords
 from heliograph_messaging.service.originations import Originations
 from heliograph_messaging.service.pools import Pools
@@ -19,9 +20,12 @@ from heliograph_messaging.servicers.callers import caller
 class OriginationServicer(origination_pb2_grpc.OriginationServiceServicer):
     """gRPC face of numbers, pools, keywords and SMS settings."""
 
-    def __init__(self, originations: Originations, pools: Pools, keywords: Keywords, settings: SmsSettings) -> None:
+    def __init__(
+        self, originations: Originations, days: Days, pools: Pools, keywords: Keywords, settings: SmsSettings
+    ) -> None:
         """Take the use cases."""
         self._originations = originations
+        self._days = days
         self._pools = pools
         self._keywords = keywords
         self._settings = settings
@@ -43,9 +47,10 @@ class OriginationServicer(origination_pb2_grpc.OriginationServiceServicer):
     async def GetOrigination(
         self, request: origination_pb2.GetOriginationRequest, context: Any
     ) -> origination_pb2.Origination:
-        """Return a number."""
+        """Return a number, with what was sent of its day."""
         name = parse_name(request.name, "originations")
-        return protos.origination(await self._originations.get(name.project, name.id))
+        found = await self._originations.get(name.project, name.id)
+        return protos.origination(found, await self._days.today(found))
 
     async def UpdateOrigination(
         self, request: origination_pb2.UpdateOriginationRequest, context: Any

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Table, delete, select
+from sqlalchemy import Row, Table, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from heliograph_kit.outbox import Outbox, Outgoing
-from heliograph_messaging.domain.origination import Number
+from heliograph_messaging.domain.numbers import Number
 from heliograph_messaging.tables import channels, metadata, numbers, requests
 
 
@@ -78,21 +78,28 @@ class NumberStore:
 
     async def put(self, conn: AsyncConnection, project: str, number: Number, *, revision: int) -> None:
         """Take over what was announced, unless a later revision was announced before."""
-        statement = insert(numbers).values(
-            project=project,
-            number=number.number,
-            kind=number.kind,
-            state=number.state,
-            sms_capable=number.sms_capable,
-            use_case=number.use_case,
-            parts_per_second=number.parts_per_second,
-            revision=revision,
-        )
-        names = ("kind", "state", "sms_capable", "use_case", "parts_per_second", "revision")
+        registration = number.registration
+        told = {
+            "kind": number.kind,
+            "state": number.state,
+            "sms_capable": number.sms_capable,
+            "use_case": number.use_case,
+            "parts_per_second": number.parts_per_second,
+            "brand": registration.brand,
+            "parts_per_day": registration.parts_per_day,
+            "registered_message_type": registration.message_type,
+            "help_reply": registration.help_reply,
+            "stop_reply": registration.stop_reply,
+            "lent_by": registration.lent_by,
+            "toll_free_registered": registration.toll_free,
+            "voice_capable": number.voice_capable,
+            "revision": revision,
+        }
+        statement = insert(numbers).values(project=project, number=number.number, **told)
         await conn.execute(
             statement.on_conflict_do_update(
                 index_elements=["project", "number"],
-                set_={name: statement.excluded[name] for name in names},
+                set_={name: statement.excluded[name] for name in told},
                 where=numbers.c.revision < revision,
             )
         )
@@ -142,7 +149,10 @@ class RequestStore:
 
 
 async def forget_project(conn: AsyncConnection, project: str) -> None:
-    """Delete everything of a project but its mail."""
+    """Delete everything of a project but its mail; numbers that it lent to others cannot be sent from any more."""
+    await conn.execute(
+        update(numbers).where(numbers.c.lent_by == f"projects/{project}").values(state="RELEASED", sms_capable=False)
+    )
     for table in metadata.sorted_tables:
         if table.name not in ("outbox", "inbox") and "project" in table.c:
             await conn.execute(_delete(table, project))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from heliograph_messaging.domain.keywords import Action, Keyword
+from heliograph_messaging.domain.keywords import Action, Keyword, Source
 from heliograph_messaging.store.arrays import text_array
 
 NUMBER, POOL = "originations", "pools"
@@ -65,7 +65,9 @@ class KeywordStore:
             },
         )
         for row in rows:
-            found[Owner(row.owner_kind, row.owner)][row.keyword] = Keyword(row.keyword, Action(row.action), row.reply)
+            source = Source.POOL if row.owner_kind == POOL else Source.NUMBER
+            keyword = Keyword(row.keyword, Action(row.action), row.reply, source)
+            found[Owner(row.owner_kind, row.owner)][row.keyword] = keyword
         return found
 
     async def put(self, conn: AsyncConnection, project: str, owner: Owner, keyword: Keyword) -> None:

@@ -124,7 +124,7 @@ _PROVIDER_IDS = text(
 )
 _OPEN_ROWS = text(
     """SELECT m.message_id, m.position, m.failed_attempts, m.chunk, coalesce(c.state = 'DISPATCHING', false) AS in_flight,
-        coalesce(c.provider, '') AS provider, coalesce(c.route, '') AS route
+        coalesce(c.provider, '') AS provider, coalesce(c.route, '') AS route, m.origination, m.use_case, m.part_count
     FROM messaging.messages m
     LEFT JOIN messaging.chunks c ON c.project = m.project AND c.batch_id = m.batch_id AND c.chunk = m.chunk
     WHERE m.project = :project AND m.batch_id = CAST(:batch AS uuid) AND m.status = 'CLAIMED' ORDER BY m.position"""
@@ -136,7 +136,8 @@ _LAST_CHUNK = text(
             WHERE project = :project AND batch_id = CAST(:batch AS uuid)), -1))"""
 )
 _RELEASE = text(
-    """UPDATE messaging.batches SET lease_until = clock_timestamp(), crash_count = -1
+    """UPDATE messaging.batches SET lease_until = clock_timestamp(), crash_count = -1,
+        progress_at = CASE WHEN :paced > 0 THEN clock_timestamp() + make_interval(secs => :paced) ELSE progress_at END
     WHERE project = :project AND batch_id = CAST(:batch AS uuid) AND lease_token = :token AND finish_time IS NULL"""
 )
 _RENEW = text(
@@ -362,7 +363,16 @@ class Ledger:
         rows = await conn.execute(_OPEN_ROWS, key.parameters())
         return [
             OpenRow(
-                row.message_id.hex, row.position, row.failed_attempts, row.chunk, row.in_flight, row.provider, row.route
+                row.message_id.hex,
+                row.position,
+                row.failed_attempts,
+                row.chunk,
+                row.in_flight,
+                row.provider,
+                row.route,
+                row.origination,
+                row.use_case,
+                row.part_count,
             )
             for row in rows
         ]
@@ -371,9 +381,12 @@ class Ledger:
         """Return the first chunk number that was never used in this batch."""
         return int((await conn.execute(_LAST_CHUNK, key.parameters())).scalar_one()) + 1
 
-    async def release(self, conn: AsyncConnection, lease: Lease) -> None:
-        """Give the lease back, so that the batch can be taken at once; without effect when it is lost or done."""
-        await conn.execute(_RELEASE, {**lease.key.parameters(), "token": lease.token})
+    async def release(self, conn: AsyncConnection, lease: Lease, *, paced_seconds: float = 0.0) -> None:
+        """Give the lease back, so that the batch can be taken at once; without effect when it is lost or done.
+
+        `paced_seconds`: for so long it waits for its number. Its age counts from then on, as its provider has had no chance.
+        """
+        await conn.execute(_RELEASE, {**lease.key.parameters(), "token": lease.token, "paced": paced_seconds})
 
     async def renew(self, conn: AsyncConnection, leases: Sequence[Lease]) -> set[BatchKey]:
         """Renew many leases at once and return the batches that are still ours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,9 @@ from sqlalchemy import Row, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from heliograph_messaging.domain.origination import US, Number, Pool
+from heliograph_messaging.domain.keywords import Keyword, registered
+from heliograph_messaging.domain.numbers import US, Number, Registration
+from heliograph_messaging.domain.origination import Pool
 from heliograph_messaging.domain.pools import DEFAULT_LIST, Setup
 from heliograph_messaging.regions import country_of
 from heliograph_messaging.store.arrays import text_array
@@ -41,11 +43,18 @@ class StoredOrigination:
     sms_capable: bool
     use_case: str
     settings: NumberSettings
+    voice_capable: bool = False
+    registration: Registration = field(default_factory=Registration)
 
     @property
     def country(self) -> str:
         """Where it belongs (ISO 3166)."""
         return _country(self.number, self.settings.country)
+
+    @property
+    def registered_keywords(self) -> Mapping[str, Keyword]:
+        """HELP and STOP with the replies that its use case has registered, where nobody wrote others."""
+        return registered(self.registration.help_reply, self.registration.stop_reply)
 
 
 @dataclass(frozen=True)
@@ -206,8 +215,10 @@ def _columns(setup: Setup) -> dict[str, object]:
 def _number(row: Row[Any]) -> Number:
     return Number(
         row.number, row.kind, row.state, row.sms_capable, row.use_case, row.parts_per_second,
-        country=_country(row.number, row.country or ""), message_type=row.message_type or "", route=row.route,
-        pool=row.pool or "",
+        country=_country(row.number, row.country or ""),
+        # What the use case is for is settled with the carriers; a setting only says it where the registry does not.
+        message_type=row.registered_message_type or row.message_type or "", route=row.route, pool=row.pool or "",
+        voice_capable=row.voice_capable, registration=_registration(row),
     )  # fmt: skip
 
 
@@ -215,7 +226,17 @@ def _stored(row: Row[Any]) -> StoredOrigination:
     settings = NumberSettings()
     if row.update_time is not None:
         settings = NumberSettings(row.country, _setup(row), row.route, row.pool, row.update_time, row.updated_by)
-    return StoredOrigination(row.project, row.number, row.kind, row.state, row.sms_capable, row.use_case, settings)
+    return StoredOrigination(
+        row.project, row.number, row.kind, row.state, row.sms_capable, row.use_case, settings, row.voice_capable,
+        _registration(row),
+    )  # fmt: skip
+
+
+def _registration(row: Row[Any]) -> Registration:
+    return Registration(
+        row.brand, row.parts_per_day, row.registered_message_type, row.help_reply, row.stop_reply, row.lent_by,
+        row.toll_free_registered,
+    )  # fmt: skip
 
 
 def _setup(row: Row[Any]) -> Setup:

@@ -29,6 +29,7 @@ class NewReceipt:
     link: str
     user_agent: str = ""
     ip_address: str = ""
+    carrier: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class PendingReceipt:
     link: str
     user_agent: str
     ip_address: str
+    carrier: str
     message_id: str
     batch_id: str
     endpoint_id: str
@@ -67,14 +69,15 @@ class PendingReceipt:
 
 _STORE = text(
     """INSERT INTO messaging.receipts (project, provider, receipt_id, kind, time, message_id, provider_message_id,
-        detail, permanent, link, user_agent, ip_address, state)
+        detail, permanent, link, user_agent, ip_address, carrier, state)
     SELECT :project, :provider, receipt_id, kind, CAST(time AS timestamptz), nullif(message_id, '')::uuid,
-        provider_message_id, detail, permanent, link, user_agent, ip_address, 'PENDING'
+        provider_message_id, detail, permanent, link, user_agent, ip_address, carrier, 'PENDING'
     FROM unnest(CAST(:receipt_ids AS text[]), CAST(:kinds AS text[]), CAST(:times AS text[]),
         CAST(:message_ids AS text[]), CAST(:provider_ids AS text[]), CAST(:details AS text[]),
         CAST(:permanents AS boolean[]), CAST(:links AS text[]), CAST(:user_agents AS text[]),
-        CAST(:ip_addresses AS text[]))
-        AS new (receipt_id, kind, time, message_id, provider_message_id, detail, permanent, link, user_agent, ip_address)
+        CAST(:ip_addresses AS text[]), CAST(:carriers AS text[]))
+        AS new (receipt_id, kind, time, message_id, provider_message_id, detail, permanent, link, user_agent, ip_address,
+            carrier)
     ORDER BY receipt_id
     ON CONFLICT DO NOTHING"""
 )
@@ -83,7 +86,7 @@ _STORE = text(
 _RESOLVE = text(
     """WITH page AS (
         SELECT r.project, r.provider, r.receipt_id, r.kind, r.time, r.detail, r.permanent, r.link,
-            r.user_agent, r.ip_address, coalesce(r.message_id, p.message_id) AS message_id
+            r.user_agent, r.ip_address, r.carrier, coalesce(r.message_id, p.message_id) AS message_id
         FROM messaging.receipts r
         LEFT JOIN messaging.provider_messages p ON r.message_id IS NULL AND p.project = r.project
             AND p.provider = r.provider AND p.provider_message_id = r.provider_message_id
@@ -141,6 +144,7 @@ class ReceiptStore:
                 "links": text_array([one.link for one in receipts]),
                 "user_agents": text_array([one.user_agent for one in receipts]),
                 "ip_addresses": text_array([one.ip_address for one in receipts]),
+                "carriers": text_array([one.carrier for one in receipts]),
             },
         )
 

@@ -91,7 +91,7 @@ class Row(NamedTuple):  # a tuple, because a frozen dataclass costs four times a
 
 @dataclass(frozen=True)
 class OpenRow:
-    """A row that is not done: where it stands in the batch, the chunk it was last in, and the way that chunk went.
+    """A row that is not done: where it stands in the batch, the chunk it was last in, the way that chunk went, and from what.
 
     `in_flight`: that chunk was handed to the provider and nobody wrote down what became of it.
     """
@@ -103,6 +103,9 @@ class OpenRow:
     in_flight: bool
     provider: str
     route: str
+    origination: str = ""
+    use_case: str = ""
+    part_count: int = 0
 
 
 class Settled(NamedTuple):

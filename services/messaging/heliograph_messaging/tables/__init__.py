@@ -5,6 +5,7 @@ from heliograph_messaging.tables.content import files, requests, template_versio
 from heliograph_messaging.tables.edge import endpoint_marks, inbound_messages, otp_sends, otps, tracking_keys
 from heliograph_messaging.tables.ledger import batches, chunks, erased, erasures, messages, provider_messages, receipts
 from heliograph_messaging.tables.policy import (
+    allowances,
     calendars,
     counted_projects,
     source_touches,
@@ -27,6 +28,7 @@ from heliograph_messaging.tables.sms import (
 )
 
 __all__ = [
+    "allowances",
     "automatic_replies",
     "batches",
     "calendars",

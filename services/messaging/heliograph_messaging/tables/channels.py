@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from heliograph_messaging.tables.schema import TIME, metadata
@@ -59,4 +59,13 @@ numbers = Table(
     Column("use_case", Text, nullable=False),
     Column("parts_per_second", Double, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("brand", Text, nullable=False),
+    Column("parts_per_day", BigInteger, nullable=False),
+    Column("registered_message_type", Text, nullable=False),
+    Column("help_reply", Text, nullable=False),
+    Column("stop_reply", Text, nullable=False),
+    Column("lent_by", Text, nullable=False),
+    Column("toll_free_registered", Boolean, nullable=False),
+    Column("voice_capable", Boolean, nullable=False),
+    Index("numbers_lent", "lent_by", postgresql_where=text("lent_by <> ''")),
 )

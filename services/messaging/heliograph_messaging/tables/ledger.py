@@ -134,6 +134,7 @@ receipts = Table(
     Column("state", Text, nullable=False),
     Column("user_agent", Text, nullable=False, server_default=text("''")),
     Column("ip_address", Text, nullable=False, server_default=text("''")),
+    Column("carrier", Text, nullable=False, server_default=text("''")),
     Index("receipts_message", "project", "message_id"),
     Index("receipts_pending", "received_at", postgresql_where=text("state = 'PENDING'")),
     Index("receipts_age", "received_at", postgresql_using="brin"),

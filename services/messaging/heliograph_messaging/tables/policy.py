@@ -1,4 +1,4 @@
-"""Who is not written to now: limits, suppressions, and the turns of numbers."""
+"""Who is not written to now: limits, suppressions, and the turns and days of numbers."""
 
 from __future__ import annotations
 
@@ -71,6 +71,18 @@ calendars = Table(
 )
 
 # Turns that batches hold: so many parts from an instant on.
+# Message parts handed over in a window of the US Pacific. `project` owns the brand, or the number, whoever sends.
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("span", Text, primary_key=True),
+    Column("start_time", TIME, primary_key=True),
+    Column("used", BigInteger, nullable=False),
+    Index("allowances_age", "start_time"),
+)
+
 turns = Table(
     "turns",
     metadata,

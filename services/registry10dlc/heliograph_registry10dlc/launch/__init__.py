@@ -18,7 +18,7 @@ A plan costs one step for each day, not for each message.
 """
 
 from heliograph_registry10dlc.launch.audience import UNKNOWN, among_first, last_of, shared_out
-from heliograph_registry10dlc.launch.carriers import Limits, day_bucket, limits_of
+from heliograph_registry10dlc.launch.carriers import Limits, limits_of
 from heliograph_registry10dlc.launch.plan import CarrierOutlook, DayOutlook, Launch, Plan, plan
 from heliograph_registry10dlc.launch.remarks import remarks_of
 from heliograph_registry10dlc.launch.schedule import MOST_DAYS, TURN, Pace, Schedule, Stretch, lay_out, pace_of
@@ -39,7 +39,6 @@ __all__ = [
     "Stretch",
     "alternatives",
     "among_first",
-    "day_bucket",
     "last_of",
     "lay_out",
     "limits_of",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from heliograph_channels.us_carriers import day_bucket
 from heliograph_registry10dlc.allowance import Allowance
 
 
@@ -20,15 +20,6 @@ class Limits:
     carrier_cap: int
     day_bucket: int
     bound_by: str
-
-
-def day_bucket(parts_per_day: int, t_mobile_share: float) -> int:
-    """Return how many parts messaging lets pass a day for a cap of T-Mobile's; the share is above 0 and at most 1.
-
-    Messaging computes the same. Carriers are not known when messages leave, so all of them count, and the cap is divided by the
-    share of them that will be T-Mobile's.
-    """
-    return math.floor(parts_per_day / t_mobile_share)
 
 
 def limits_of(

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from heliograph_channels.us_carriers import Carrier, pacific_day
+from heliograph_channels.us_carriers import Carrier, day_bucket, pacific_day
 from heliograph_registry10dlc.allowance import BUNDLED, DEFAULT, Allowance, AllowanceTable
 from heliograph_registry10dlc.launch.audience import among_first, last_of, shared_out
-from heliograph_registry10dlc.launch.carriers import Limits, day_bucket, limits_of
+from heliograph_registry10dlc.launch.carriers import Limits, limits_of
 from heliograph_registry10dlc.launch.schedule import Schedule, Stretch, lay_out
 
 
