@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from heliograph_channels.us_carriers import Carrier
-from heliograph_registry10dlc.allowance import DEFAULT, Allowance, allowance, load_allowances
+from heliograph_messaging.config import MessagingSettings
+from heliograph_registry10dlc.allowance import BUNDLED, DEFAULT, Allowance, allowance, load_allowances
 from heliograph_registry10dlc.data_files import BadDataFile
 from heliograph_registry10dlc.domain.states import NumberType
 from heliograph_registry10dlc.prices import load_prices
@@ -175,3 +176,7 @@ def _written(folder: Path, data: Any) -> Path:
     path = folder / "data.json"
     path.write_text(json.dumps(data))
     return path
+
+
+def test_messaging_takes_the_same_share_for_the_carrier_that_counts_days() -> None:
+    assert MessagingSettings.model_fields["day_cap_share"].default == BUNDLED.shares[Carrier.T_MOBILE]
