@@ -13,10 +13,13 @@ from sqlalchemy import text
 from heliograph.messaging.v1 import dispatch_pb2
 from heliograph.registry10dlc.v1 import events_pb2 as registry_pb2
 from heliograph_kit.clock import HurriedClock, ManualClock, SystemClock, real_seconds
+from heliograph_kit.ids import derived_id
 from heliograph_kit.streams import changes_subject
 from heliograph_kit.testing import eventually
 from heliograph_messaging.domain.numbers import Number
 from heliograph_messaging.domain.pacing import SLICE, Turn, fitting, take
+from heliograph_messaging.store.ledger import Ledger
+from heliograph_messaging.store.records import BatchKey, Lease, NewBatch
 from tests.messaging.conftest import PARENT, PROJECT, Service, Started, a_batch
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -188,3 +191,24 @@ async def test_a_direct_send_does_not_wait_behind_a_campaign(service: Service) -
     await service.dispatch(direct)
     assert (await service.done(1, "direct")).accepted_count == 1
     assert (await service.status()).pending_count > 20
+
+
+@integration
+async def test_a_batch_that_waits_for_its_number_does_not_grow_old_meanwhile(service: Service) -> None:
+    """It would meet a provider that is away for a moment after a night of waiting with no patience left."""
+    ledger = Ledger(lease_seconds=3)
+    new = NewBatch(
+        BatchKey(PROJECT, derived_id("b")), "campaign", f"{PARENT}/campaigns/c", "r", "0", "", "SMS", "", 0, NOW
+    )
+    async with service.runtime.database.transaction() as conn:
+        first = await ledger.acquire(conn, new)
+        assert isinstance(first, Lease)
+        await conn.execute(text("UPDATE messaging.batches SET progress_at = clock_timestamp() - interval '1 hour'"))
+        await ledger.release(conn, first)
+        second = await ledger.acquire(conn, new)
+        assert isinstance(second, Lease)
+        assert second.age_seconds >= 3600
+        await ledger.release(conn, second, paced_seconds=1800)
+        third = await ledger.acquire(conn, new)
+        assert isinstance(third, Lease)
+        assert -1800 <= third.age_seconds < -1700

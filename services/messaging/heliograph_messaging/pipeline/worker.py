@@ -148,7 +148,7 @@ class Pipeline:
             await self._begin(run, plan, setup, provider=found.provider_name)
         if await self._pacing.give_back(run) and run.waits_for:
             # There is room again for some of those who wait for another day.
-            run.wait(run.waits_for, 0.0)
+            run.wait(run.waits_for, 0.01)
             run.paced_seconds = 0.0
         if run.left_over:
             delay = self._policy.delay(run.left_over, random.random())  # noqa: S311 (jitter)
