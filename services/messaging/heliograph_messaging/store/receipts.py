@@ -97,8 +97,9 @@ _RESOLVE = text(
         CASE WHEN m.address <> '' THEN page.detail ELSE '' END AS detail,
         CASE WHEN m.address <> '' THEN page.link ELSE '' END AS link,
         CASE WHEN m.address <> '' THEN page.user_agent ELSE '' END AS user_agent,
-        CASE WHEN m.address <> '' THEN page.ip_address ELSE '' END AS ip_address, m.batch_id, m.endpoint_id, m.user_id, m.address, m.origination, m.use_case, m.part_count, m.status, b.channel,
-        b.message_class, b.source_name, b.run_id, b.treatment_id, b.activity_id, b.template, b.template_version, b.extras
+        CASE WHEN m.address <> '' THEN page.ip_address ELSE '' END AS ip_address, page.carrier, m.batch_id, m.endpoint_id,
+        m.user_id, m.address, m.origination, m.use_case, m.part_count, m.status, b.channel, b.message_class,
+        b.source_name, b.run_id, b.treatment_id, b.activity_id, b.template, b.template_version, b.extras
     FROM page JOIN messaging.messages m ON m.project = page.project AND m.message_id = page.message_id
     JOIN messaging.batches b ON b.project = m.project AND b.batch_id = m.batch_id
     ORDER BY page.time"""
