@@ -306,13 +306,15 @@ def _drive(loop: asyncio.AbstractEventLoop, url: str, examples: int, steps: int)
         loop.run_until_complete(database.close())
 
 
+@pytest.mark.timeout(900)
 def test_no_sequence_of_calls_reaches_an_illegal_state(
     loop: asyncio.AbstractEventLoop, migrated_database: MigratedDatabase
 ) -> None:
-    _drive(loop, migrated_database(("heliograph_registry10dlc", "registry10dlc")), examples=25, steps=40)
+    _drive(loop, migrated_database(("heliograph_registry10dlc", "registry10dlc")), examples=12, steps=40)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_no_long_sequence_of_calls_reaches_an_illegal_state(
     loop: asyncio.AbstractEventLoop, migrated_database: MigratedDatabase
 ) -> None:

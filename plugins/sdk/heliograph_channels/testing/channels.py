@@ -90,7 +90,8 @@ class ChannelContract:
     def test_all_problems_are_reported_together(self, provider: ChannelProvider) -> None:
         wrong: dict[str, object] = {name: object() for name in _properties(provider)}
         wrong["no_such_setting"] = 1
-        named = {problem.field for problem in provider.check_settings(wrong)}
+        # A problem inside of a setting names the setting, too.
+        named = {problem.field.partition(".")[0] for problem in provider.check_settings(wrong)}
         assert named >= set(wrong)
 
     def test_every_missing_setting_is_named(self, provider: ChannelProvider) -> None:
