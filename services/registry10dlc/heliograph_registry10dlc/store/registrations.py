@@ -15,6 +15,7 @@ from heliograph_registry10dlc.tables import errands, moves, registrations, share
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('registry10dlc ' || :project, 0))")
 _DONE = ("DELETED", "RELEASED", "CLOSED")
+_DECIDED_FOR_GOOD = (State.SCORED, State.FAILED, State.REJECTED)
 _EXPIRABLE = {kind: states | {State.SUSPENDED} for kind, states in IN_FORCE.items() if kind is not Kind.TOLL_FREE}
 
 
@@ -118,7 +119,7 @@ class RegistrationStore:
         c = registrations.c
         query = select(registrations).where(
             c.submitted_at.is_not(None), c.state.not_in(_DONE), tuple_(c.project, c.registration_id) > after
-        )
+        ).where(c.state.not_in(_DECIDED_FOR_GOOD))
         return await _all(conn, query.order_by(c.project, c.registration_id).limit(limit))
 
     async def waiting(
