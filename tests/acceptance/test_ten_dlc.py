@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from heliograph.analytics.v1 import analytics_pb2
 from heliograph.campaigns.v1 import campaigns_pb2
 from heliograph.messaging.v1 import messages_pb2, origination_pb2, origination_pb2_grpc, templates_pb2
 from heliograph.registry10dlc.v1 import registry_pb2, vetting_pb2, vetting_pb2_grpc, watch_pb2, watch_pb2_grpc
@@ -53,6 +54,11 @@ async def a_campaign(clients: Clients, project: str, segment: str, template: str
 async def messages_of(clients: Clients, project: str, run: campaigns_pb2.Run) -> list[messages_pb2.Message]:
     found = await clients.messages.ListMessages(messages_pb2.ListMessagesRequest(parent=project, page_size=500))
     return [one for one in found.messages if one.source.run_id == run.name.rpartition("/")[2]]
+
+
+async def figures(clients: Clients, project: str, name: str) -> dict[str, float]:
+    answer = await clients.analytics.GetKpi(analytics_pb2.GetKpiRequest(parent=project, kpi=name))
+    return {"".join(group.value for group in row.grouped_bys): row.values[0].value for row in answer.rows}
 
 
 @pytest.fixture
@@ -187,6 +193,16 @@ async def the_road(suite: RunningSuite, clients: Clients) -> None:
         assert run.total.accepted_count == PEOPLE
         sent = await messages_of(clients, project, run)
         assert {(one.origination, one.use_case) for one in sent} == {(NUMBER, first.name)}
+
+        # -- the figures of use cases add up to those of the project
+        async def counted() -> bool:
+            by_use_case = await figures(clients, project, "sms-sent-grouped-by-ten-dlc-registration")
+            return by_use_case == {first.name: float(PEOPLE)}
+
+        await eventually(counted, within=60)
+        assert await figures(clients, project, "sms-sent") == {"": float(PEOPLE)}
+        failed = await figures(clients, project, "sms-failed-grouped-by-ten-dlc-registration")
+        assert sum(failed.values()) == (await figures(clients, project, "sms-failed"))[""] == PEOPLE
 
         # -- the history tells all of it, and so does a watcher
         watching: watch_pb2_grpc.WatchServiceAsyncStub = watch_pb2_grpc.WatchServiceStub(opened)
