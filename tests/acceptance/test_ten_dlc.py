@@ -63,10 +63,10 @@ async def figures(clients: Clients, project: str, name: str) -> dict[str, float]
 
 @pytest.fixture
 def slower(tmp_path: Path) -> Iterator[RunningSuite]:
-    """A suite in which fourteen days take a minute: time enough to look at a pending number on a busy machine."""
+    """A suite in which fourteen days take half a minute: time enough to look at a pending number on a busy machine."""
     with (
         SpanCollector() as spans,
-        started(tmp_path, {"HELIOGRAPH_REGISTRY10DLC_CLOCK_RATE": "20000"}, spans) as running,
+        started(tmp_path, {"HELIOGRAPH_REGISTRY10DLC_CLOCK_RATE": "40000"}, spans) as running,
     ):
         yield running
 

@@ -310,7 +310,7 @@ def _drive(loop: asyncio.AbstractEventLoop, url: str, examples: int, steps: int)
 def test_no_sequence_of_calls_reaches_an_illegal_state(
     loop: asyncio.AbstractEventLoop, migrated_database: MigratedDatabase
 ) -> None:
-    _drive(loop, migrated_database(("heliograph_registry10dlc", "registry10dlc")), examples=12, steps=40)
+    _drive(loop, migrated_database(("heliograph_registry10dlc", "registry10dlc")), examples=8, steps=40)
 
 
 @pytest.mark.long
