@@ -114,7 +114,9 @@ def hostile(nothing_left: None, start: Started, hostile_site: None, monkeypatch:
             await start(
                 **{
                     "plugins": ["simulator", "hostile"], "send_timeout_seconds": 1, "breaker_pause_seconds": 0.05,
-                    "open_timeout_seconds": 1, "shutdown_grace_seconds": 1, **changes,
+                    "open_timeout_seconds": 1, "shutdown_grace_seconds": 1,
+                    # What is shown here is no matter of leases, which a busy machine loses in three seconds.
+                    "lease_seconds": 10, **changes,
                 }
             )
         )  # fmt: skip
