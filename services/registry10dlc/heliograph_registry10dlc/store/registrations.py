@@ -117,9 +117,11 @@ class RegistrationStore:
     async def at_registrar(self, conn: AsyncConnection, after: tuple[str, str], limit: int) -> list[Registration]:
         """Read registrations that a registrar has, or is to get, in the order of project and id."""
         c = registrations.c
-        query = select(registrations).where(
-            c.submitted_at.is_not(None), c.state.not_in(_DONE), tuple_(c.project, c.registration_id) > after
-        ).where(c.state.not_in(_DECIDED_FOR_GOOD))
+        query = (
+            select(registrations)
+            .where(c.submitted_at.is_not(None), c.state.not_in(_DONE), tuple_(c.project, c.registration_id) > after)
+            .where(c.state.not_in(_DECIDED_FOR_GOOD))
+        )
         return await _all(conn, query.order_by(c.project, c.registration_id).limit(limit))
 
     async def waiting(
