@@ -206,6 +206,8 @@ async def test_numbers_are_ordered_bought_lent_and_taken_out(services: Services)
     ready = await now()
     assert (ready.number, ready.use_case, ready.monthly_price) == ("+12065550111", use_case.name, "1.00")
     assert list(ready.capabilities) == ["SMS"]
+    (listed_case,) = (await services.registry.ListUseCases(registry_pb2.ListUseCasesRequest(parent=SHOP))).use_cases
+    assert listed_case.number_count == 1
     wanted = inventory_pb2.ShareGrant(phone_number=number.name, borrower="projects/branch")
     lend = inventory_pb2.CreateShareGrantRequest(parent=SHOP, share_grant=wanted)
     grant = await services.inventory.CreateShareGrant(lend)

@@ -114,15 +114,14 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
 
     async def GetUseCase(self, request: registry_pb2.GetUseCaseRequest, context: Context) -> registry_pb2.UseCase:
         """Return a use case."""
-        return await self._counted(await self._get(Kind.USE_CASE, request.name))
+        return (await self._counted(await self._get(Kind.USE_CASE, request.name)))[0]
 
     async def ListUseCases(
         self, request: registry_pb2.ListUseCasesRequest, context: Context
     ) -> registry_pb2.ListUseCasesResponse:
         """Return a page of use cases."""
         found, token = await self._page(Kind.USE_CASE, request.parent, request.page_size, request.page_token)
-        counted = [await self._counted(one) for one in found]
-        return registry_pb2.ListUseCasesResponse(use_cases=counted, next_page_token=token)
+        return registry_pb2.ListUseCasesResponse(use_cases=await self._counted(*found), next_page_token=token)
 
     async def UpdateUseCase(self, request: registry_pb2.UpdateUseCaseRequest, context: Context) -> registry_pb2.UseCase:
         """Replace the fields of a use case, or amend it."""
@@ -131,17 +130,17 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         changed = await self._use_cases.update(
             name.project, name.id, request.use_case.fields, external_reference=reference
         )
-        return await self._counted(changed)
+        return (await self._counted(changed))[0]
 
     async def SubmitUseCase(self, request: registry_pb2.SubmitUseCaseRequest, context: Context) -> registry_pb2.UseCase:
         """Hand a use case to the registrar."""
         name = parse_name(request.name, COLLECTION[Kind.USE_CASE])
-        return await self._counted(await self._use_cases.submit(name.project, name.id))
+        return (await self._counted(await self._use_cases.submit(name.project, name.id)))[0]
 
     async def RenewUseCase(self, request: registry_pb2.RenewUseCaseRequest, context: Context) -> registry_pb2.UseCase:
         """Ask for a longer life of a use case."""
         name = parse_name(request.name, COLLECTION[Kind.USE_CASE])
-        return await self._counted(await self._use_cases.renew(name.project, name.id))
+        return (await self._counted(await self._use_cases.renew(name.project, name.id)))[0]
 
     async def DeleteUseCase(self, request: registry_pb2.DeleteUseCaseRequest, context: Context) -> registry_pb2.UseCase:
         """Delete a use case."""
@@ -224,12 +223,15 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         name = parse_name(resource, COLLECTION[kind])
         return await self._book.read(name.project, kind, name.id)
 
-    async def _counted(self, use_case: Registration) -> registry_pb2.UseCase:
+    async def _counted(self, *use_cases: Registration) -> list[registry_pb2.UseCase]:
+        """Write use cases of one project with how many numbers each has."""
+        if not use_cases:
+            return []
         async with self._book.database.transaction() as conn:
-            count = await self._book.stores.registrations.count(
-                conn, use_case.project, Kind.NUMBER, parent_id=use_case.id
+            counts = await self._book.stores.registrations.numbers_of(
+                conn, use_cases[0].project, [one.id for one in use_cases]
             )
-        return use_case_to_proto(use_case, self._book.terms, count)
+        return [use_case_to_proto(one, self._book.terms, counts.get(one.id, 0)) for one in use_cases]
 
     async def _page(self, kind: Kind, parent: str, size: int, token: str) -> tuple[list[Registration], str]:
         async def read(project: str, after: Behind, limit: int) -> list[Registration]:

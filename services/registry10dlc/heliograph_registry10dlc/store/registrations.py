@@ -114,6 +114,13 @@ class RegistrationStore:
             query = query.where(func.coalesce(c.fields["region"].astext, "") == region)
         return int((await conn.execute(query)).scalar_one())
 
+    async def numbers_of(self, conn: AsyncConnection, project: str, parent_ids: Sequence[str]) -> dict[str, int]:
+        """Count the numbers of many use cases that are not gone; one without numbers is left out."""
+        c = registrations.c
+        query = select(c.parent_id, func.count()).where(c.project == project, c.parent_id.in_(parent_ids))
+        query = query.where(c.kind == Kind.NUMBER, c.state.not_in(sorted(GONE))).group_by(c.parent_id)
+        return {str(parent_id): int(count) for parent_id, count in await conn.execute(query)}
+
     async def at_registrar(self, conn: AsyncConnection, after: tuple[str, str], limit: int) -> list[Registration]:
         """Read registrations that a registrar has, or is to get, in the order of project and id."""
         c = registrations.c
